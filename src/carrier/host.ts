@@ -1,0 +1,145 @@
+/**
+ * What a runtime lends to the rest: clock, timers, randomness, sockets, files and public-key operations. Bindings
+ * implement it for an operating system, the simulator for a virtual world. Nothing here knows the protocol.
+ */
+import type { Millis } from '../config.ts';
+
+/** Everything the driver and the server need from a runtime. */
+export interface Host {
+  /** For people and `stats.host`, such as `node 20.20.2 dgram`. */
+  readonly runtime: string;
+  /** Monotonic milliseconds, fractions allowed. */
+  now(): Millis;
+  /** Unix time in milliseconds. */
+  unixNow(): Millis;
+  /** Calls back once, not before `delayMs`, unless cancelled. A delay of 0 means: after the present turn of the event loop. */
+  setTimer(delayMs: Millis, callback: () => void): Timer;
+  /** Fills with cryptographically secure random bytes. */
+  random(into: Uint8Array): void;
+  /** Binds a UDP socket. Rejects with `PilotError`. */
+  bindUdp(options: UdpOptions): Promise<UdpSocket>;
+  /** Opens a reliable byte link (TCP or TLS). Failure arrives as `closed`. */
+  connectLink(target: LinkTarget, handler: LinkHandler): Link;
+  /** Accepts links. Rejects with `PilotError` when the port cannot be bound. */
+  listenLink(options: ListenOptions, accept: (link: Link, remote: HostPort) => LinkHandler): Promise<LinkServer>;
+  readonly files: Files;
+  readonly jobs: PublicKeyJobs;
+}
+
+/** A timer that is still to come. */
+export interface Timer {
+  cancel(): void;
+  /** Lets the process end although this timer waits. */
+  unref(): void;
+}
+
+/** An IP address in text form and a port. IPv4-mapped IPv6 is reduced to IPv4 by the Host. */
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface UdpOptions {
+  /** Address to bind; omitted: all addresses, dual-stack where the runtime can. */
+  readonly host?: string;
+  /** 0: any free port. */
+  readonly port: number;
+  readonly handler: UdpHandler;
+}
+
+export interface UdpHandler {
+  /** `bytes` is borrowed until the call returns. */
+  datagram(bytes: Uint8Array, from: HostPort): void;
+  /** The binding has done with the bytes of the `send` that carried `token`. */
+  released(token: number): void;
+  /** The network said that `to` cannot be reached (ICMP), or a send failed. Not fatal. */
+  unreachable(to: HostPort | undefined): void;
+}
+
+export interface UdpSocket {
+  readonly local: HostPort;
+  /**
+   * Sends one datagram. `bytes` is lent until `handler.released(token)`, which may come before this returns or turns
+   * later. @param token - Non-negative; -1 says that nobody waits for it (the bytes were copied for this call).
+   */
+  send(bytes: Uint8Array, to: HostPort, token: number): void;
+  /** Lets the process end although this socket is open. */
+  unref(): void;
+  close(): void;
+}
+
+export interface LinkTarget extends HostPort {
+  /** Omitted: plaintext. */
+  readonly tls?: {
+    readonly serverName: string;
+    /** Lower-case hex SHA-256 of the leaf certificate's DER; omitted: the system's trust decides. */
+    readonly pin?: string;
+  };
+}
+
+export interface LinkHandler {
+  open(): void;
+  /** `bytes` is borrowed until the call returns. */
+  data(bytes: Uint8Array): void;
+  /** The buffer that made `write` answer false is empty again. */
+  drain(): void;
+  /** Once, last. `error` is a `PilotError` when it was not an orderly end. */
+  closed(error?: Error): void;
+}
+
+export interface Link {
+  /** Copies or takes the bytes before it returns; false: more than 1 MiB waits, `drain` will follow. */
+  write(bytes: Uint8Array): boolean;
+  /** Ends in order, after what was written. */
+  close(): void;
+  /** Ends at once. */
+  destroy(): void;
+  unref(): void;
+}
+
+export interface ListenOptions {
+  readonly host: string;
+  readonly port: number;
+  /** PEM. When given, a link whose first byte is 0x16 speaks TLS (1.3), any other stays plaintext. */
+  readonly tls?: { readonly certificate: string; readonly key: string };
+}
+
+export interface LinkServer {
+  readonly local: HostPort;
+  close(): Promise<void>;
+}
+
+/** Small files with secrets in them. Paths are the runtime's. */
+export interface Files {
+  /** Undefined when there is none. @throws PilotError `IDENTITY_INVALID` when `secret` and group or others may read it. */
+  read(path: string, options?: { secret?: boolean }): Promise<Uint8Array | undefined>;
+  /** Writes beside, syncs and renames; the file gets mode 0600, directories that it makes get 0700. */
+  writeAtomic(path: string, bytes: Uint8Array): Promise<void>;
+  /** Holds `path` for this process until the returned function is called. @throws PilotError `IDENTITY_IN_USE` */
+  lock(path: string): Promise<() => Promise<void>>;
+}
+
+/** An answer now, or later (WebCrypto). */
+export type MaybePromise<T> = T | Promise<T>;
+
+/**
+ * Public-key operations. Private keys stay here, behind handles: small positive integers.
+ * Ed25519 is RFC 8032, X25519 RFC 7748, HKDF-SHA256 RFC 5869.
+ */
+export interface PublicKeyJobs {
+  /** Imports a 32-byte Ed25519 seed; the caller wipes its copy. */
+  importIdentity(seed: Uint8Array): MaybePromise<{ identity: number; publicKey: Uint8Array }>;
+  /** @returns The 64-byte signature. */
+  sign(identity: number, message: Uint8Array): MaybePromise<Uint8Array>;
+  /** False also for malformed keys and signatures; never throws. */
+  verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): MaybePromise<boolean>;
+  /** Makes an X25519 pair out of 32 random bytes; the caller wipes its copy. */
+  createExchange(random: Uint8Array): MaybePromise<{ exchange: number; publicKey: Uint8Array }>;
+  /**
+   * X25519, then HKDF-SHA256 with empty salt and `info` (ASCII).
+   * @returns 32 bytes, owned by the caller, who wipes them; undefined for a low-order or malformed key.
+   */
+  agree(exchange: number, peerPublicKey: Uint8Array, info: string): MaybePromise<Uint8Array | undefined>;
+  /** Forgets a private key of either kind. */
+  forget(handle: number): void;
+}
