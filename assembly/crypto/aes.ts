@@ -1,0 +1,361 @@
+/**
+ * AES-256 on eight blocks at once, bitsliced, constant time by construction: no table is indexed by data. Read FIPS 197
+ * first, then E. Käsper and P. Schwabe, "Faster and Timing-Attack Resistant AES-GCM".
+ *
+ * The state is eight planes. Plane k holds bit k of every byte: byte p of the plane is position p of the AES state, and
+ * bit b of that byte belongs to block b. Positions are row-major (p = 4·row + column), so that the row rotations of
+ * MixColumns are rotations of 32-bit lanes: one instruction, where the column-major order of FIPS 197 needs a mask.
+ */
+import { swizzle } from '../bytes';
+
+/** Bytes of one set of eight planes. */
+export const PLANES_BYTES: usize = 128;
+/** Rounds between the first key addition and the last round. */
+const MIDDLE_ROUNDS: i32 = 13;
+/** Round keys 0 … 14 as planes. */
+export const AES_KEY_BYTES: usize = 15 * PLANES_BYTES;
+
+/** ShiftRows, row-major: position 4r + c comes from 4r + (c + r) mod 4. */
+const SHIFT_ROWS: usize = memory.data<u8>([0, 1, 2, 3, 5, 6, 7, 4, 10, 11, 8, 9, 15, 12, 13, 14], 16);
+/** ShiftRows of the last round, which also returns to the byte order of FIPS 197: position 4c + r. */
+const SHIFT_ROWS_OUT: usize = memory.data<u8>([0, 5, 10, 15, 1, 6, 11, 12, 2, 7, 8, 13, 3, 4, 9, 14], 16);
+/** Between the byte order of FIPS 197 and row-major; its own inverse. */
+const TRANSPOSE: usize = memory.data<u8>([0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15], 16);
+
+/** Planes given to `encryptPlanes`. */
+export const STATE: usize = memory.data(128, 16);
+/** Round keys 0 … 14 in byte order while a key is expanded; wiped afterwards. */
+const SCHEDULE: usize = memory.data(15 * 16, 16);
+/** Two round keys that turn `encryptPlanes` without middle rounds into SubBytes: zero, and the S-box constant 0x63. */
+const SUB_BYTES_KEYS: usize = memory.data(256, 16);
+/** Where SubBytes leaves its eight equal blocks, and what is XORed to them. */
+const SUB_BYTES_OUT: usize = memory.data(128, 16);
+const ZERO_BLOCKS: usize = memory.data(128, 16);
+
+/** The affine constant of the S-box. The circuit leaves it out; it goes into the round keys instead. */
+const SBOX_CONSTANT: i8 = 0x63;
+
+/** Builds the static tables; once, before any key. */
+export function aesInit(): void {
+  storePlanes(SUB_BYTES_KEYS + PLANES_BYTES, i8x16.splat(SBOX_CONSTANT));
+}
+
+/** Writes planes at `planesPtr` that hold the block at `blockPtr` eight times. */
+export function blockPlanes(planesPtr: usize, blockPtr: usize): void {
+  storePlanes(planesPtr, transposed(v128.load(blockPtr)));
+}
+
+/** Writes planes with the 16 bytes of `bytes` in every block, positions as they are. */
+function storePlanes(ptr: usize, bytes: v128): void {
+  for (let k: i32 = 0; k < 8; ++k) {
+    const bit = i8x16.splat(<i8>(<i32>1 << k));
+    v128.store(ptr, i8x16.eq(v128.and(bytes, bit), bit));
+    ptr += 16;
+  }
+}
+
+/** From the byte order of FIPS 197 to row-major, or back. */
+// @ts-ignore: decorator
+@inline
+function transposed(bytes: v128): v128 {
+  return swizzle(bytes, v128.load(TRANSPOSE));
+}
+
+/**
+ * Expands the 32-byte key at `keyPtr` (FIPS 197 §5.2) to `AES_KEY_BYTES` of planes at `keysPtr`.
+ * The last round key stays in byte order, as the last round has left the row-major one.
+ */
+export function aesExpand(keyPtr: usize, keysPtr: usize): void {
+  v128.store(SCHEDULE, v128.load(keyPtr));
+  v128.store(SCHEDULE, v128.load(keyPtr, 16), 16);
+  let rcon: u32 = 1;
+  for (let i: usize = 2; i < 15; ++i) {
+    const ptr = SCHEDULE + (i << 4);
+    let word = load<u32>(ptr - 4);
+    // Words are little-endian here: RotWord is a rotation to the right, and the round constant is in the low byte.
+    if ((i & 1) == 0) {
+      word = subWord(rotr<u32>(word, 8)) ^ rcon;
+      rcon <<= 1;
+    } else {
+      word = subWord(word);
+    }
+    let key = v128.load(ptr - 32);
+    const zero = i32x4.splat(0);
+    key = v128.xor(key, v128.shuffle<i32>(key, zero, 4, 0, 1, 2));
+    key = v128.xor(key, v128.shuffle<i32>(key, zero, 4, 4, 0, 1));
+    v128.store(ptr, v128.xor(key, i32x4.splat(word)));
+  }
+  storePlanes(keysPtr, transposed(v128.load(SCHEDULE)));
+  // MixColumns keeps a state of equal bytes as it is, so the S-box constant can be added a step later, with the key.
+  const constant = i8x16.splat(SBOX_CONSTANT);
+  for (let i: usize = 1; i < 14; ++i) {
+    storePlanes(keysPtr + i * PLANES_BYTES, transposed(v128.xor(v128.load(SCHEDULE + (i << 4)), constant)));
+  }
+  storePlanes(keysPtr + 14 * PLANES_BYTES, v128.xor(v128.load(SCHEDULE, 14 * 16), constant));
+  memory.fill(SCHEDULE, 0, 15 * 16);
+  memory.fill(STATE, 0, PLANES_BYTES);
+  memory.fill(SUB_BYTES_OUT, 0, 128);
+}
+
+/** SubWord of FIPS 197 §5.2: a state of four equal columns, which ShiftRows leaves alone, through the last round. */
+function subWord(word: u32): u32 {
+  storePlanes(STATE, transposed(i32x4.splat(word)));
+  encryptPlanes(SUB_BYTES_KEYS, 0, ZERO_BLOCKS, SUB_BYTES_OUT);
+  return load<u32>(SUB_BYTES_OUT);
+}
+
+/** AES of the blocks in `STATE`, XORed to 128 bytes at `inPtr`, to `outPtr`; the two may be equal. */
+export function encrypt8(keysPtr: usize, inPtr: usize, outPtr: usize): void {
+  encryptPlanes(keysPtr, MIDDLE_ROUNDS, inPtr, outPtr);
+}
+
+/** 8 × 8 bit transpose, one step: exchanges the bits under `mask << n` of `low` with those under `mask` of `high`. */
+// @ts-ignore: decorator
+@inline
+function exchanged(low: v128, high: v128, n: i32, mask: v128): v128 {
+  return v128.and(v128.xor(i64x2.shr_u(low, n), high), mask);
+}
+
+/**
+ * One key addition, `middleRounds` full rounds and the last round.
+ *
+ * SubBytes is the circuit of 113 gates by J. Boyar and R. Peralta, "A new combinational logic minimization technique
+ * with applications to cryptology" (eprint 2009/191), with its names: x0 is the high bit (plane 7), s0 likewise. Its
+ * four inversions are in the round keys.
+ */
+function encryptPlanes(keysPtr: usize, middleRounds: i32, inPtr: usize, outPtr: usize): void {
+  // In a local, because V8 builds a constant mask anew at each use.
+  const shiftRows = v128.load(SHIFT_ROWS);
+
+  let x7 = v128.xor(v128.load(STATE), v128.load(keysPtr));
+  let x6 = v128.xor(v128.load(STATE, 16), v128.load(keysPtr, 16));
+  let x5 = v128.xor(v128.load(STATE, 32), v128.load(keysPtr, 32));
+  let x4 = v128.xor(v128.load(STATE, 48), v128.load(keysPtr, 48));
+  let x3 = v128.xor(v128.load(STATE, 64), v128.load(keysPtr, 64));
+  let x2 = v128.xor(v128.load(STATE, 80), v128.load(keysPtr, 80));
+  let x1 = v128.xor(v128.load(STATE, 96), v128.load(keysPtr, 96));
+  let x0 = v128.xor(v128.load(STATE, 112), v128.load(keysPtr, 112));
+  keysPtr += PLANES_BYTES;
+
+  while (true) {
+    // SubBytes: top linear layer.
+    const y14 = v128.xor(x3, x5);
+    const y13 = v128.xor(x0, x6);
+    const y9 = v128.xor(x0, x3);
+    const y8 = v128.xor(x0, x5);
+    const t0 = v128.xor(x1, x2);
+    const y1 = v128.xor(t0, x7);
+    const y4 = v128.xor(y1, x3);
+    const y12 = v128.xor(y13, y14);
+    const y2 = v128.xor(y1, x0);
+    const y5 = v128.xor(y1, x6);
+    const y3 = v128.xor(y5, y8);
+    const t1 = v128.xor(x4, y12);
+    const y15 = v128.xor(t1, x5);
+    const y20 = v128.xor(t1, x1);
+    const y6 = v128.xor(y15, x7);
+    const y10 = v128.xor(y15, t0);
+    const y11 = v128.xor(y20, y9);
+    const y7 = v128.xor(x7, y11);
+    const y17 = v128.xor(y10, y11);
+    const y19 = v128.xor(y10, y8);
+    const y16 = v128.xor(t0, y11);
+    const y21 = v128.xor(y13, y16);
+    const y18 = v128.xor(x0, y16);
+
+    // SubBytes: the inversion in GF(2^8).
+    const t2 = v128.and(y12, y15);
+    const t4 = v128.xor(v128.and(y3, y6), t2);
+    const t6 = v128.xor(v128.and(y4, x7), t2);
+    const t7 = v128.and(y13, y16);
+    const t9 = v128.xor(v128.and(y5, y1), t7);
+    const t11 = v128.xor(v128.and(y2, y7), t7);
+    const t12 = v128.and(y9, y11);
+    const t14 = v128.xor(v128.and(y14, y17), t12);
+    const t16 = v128.xor(v128.and(y8, y10), t12);
+    const t21 = v128.xor(v128.xor(t4, t14), y20);
+    const t22 = v128.xor(v128.xor(t6, t16), y19);
+    const t23 = v128.xor(v128.xor(t9, t14), y21);
+    const t24 = v128.xor(v128.xor(t11, t16), y18);
+    const t25 = v128.xor(t21, t22);
+    const t26 = v128.and(t21, t23);
+    const t27 = v128.xor(t24, t26);
+    const t29 = v128.xor(v128.and(t25, t27), t22);
+    const t30 = v128.xor(t23, t24);
+    const t31 = v128.xor(t22, t26);
+    const t33 = v128.xor(v128.and(t31, t30), t24);
+    const t34 = v128.xor(t23, t33);
+    const t35 = v128.xor(t27, t33);
+    const t36 = v128.and(t24, t35);
+    const t37 = v128.xor(t36, t34);
+    const t38 = v128.xor(t27, t36);
+    const t40 = v128.xor(t25, v128.and(t29, t38));
+    const t41 = v128.xor(t40, t37);
+    const t42 = v128.xor(t29, t33);
+    const t43 = v128.xor(t29, t40);
+    const t44 = v128.xor(t33, t37);
+    const t45 = v128.xor(t42, t41);
+    const z0 = v128.and(t44, y15);
+    const z1 = v128.and(t37, y6);
+    const z2 = v128.and(t33, x7);
+    const z3 = v128.and(t43, y16);
+    const z4 = v128.and(t40, y1);
+    const z5 = v128.and(t29, y7);
+    const z6 = v128.and(t42, y11);
+    const z7 = v128.and(t45, y17);
+    const z8 = v128.and(t41, y10);
+    const z9 = v128.and(t44, y12);
+    const z10 = v128.and(t37, y3);
+    const z11 = v128.and(t33, y4);
+    const z12 = v128.and(t43, y13);
+    const z13 = v128.and(t40, y5);
+    const z14 = v128.and(t29, y2);
+    const z15 = v128.and(t42, y9);
+    const z16 = v128.and(t45, y14);
+    const z17 = v128.and(t41, y8);
+
+    // SubBytes: bottom linear layer, inversions left out.
+    const t46 = v128.xor(z15, z16);
+    const t47 = v128.xor(z10, z11);
+    const t48 = v128.xor(z5, z13);
+    const t49 = v128.xor(z9, z10);
+    const t50 = v128.xor(z2, z12);
+    const t51 = v128.xor(z2, z5);
+    const t52 = v128.xor(z7, z8);
+    const t53 = v128.xor(z0, z3);
+    const t54 = v128.xor(z6, z7);
+    const t55 = v128.xor(z16, z17);
+    const t56 = v128.xor(z12, t48);
+    const t57 = v128.xor(t50, t53);
+    const t58 = v128.xor(z4, t46);
+    const t59 = v128.xor(z3, t54);
+    const t60 = v128.xor(t46, t57);
+    const t61 = v128.xor(z14, t57);
+    const t62 = v128.xor(t52, t58);
+    const t63 = v128.xor(t49, t58);
+    const t64 = v128.xor(z4, t59);
+    const t65 = v128.xor(t61, t62);
+    const t66 = v128.xor(z1, t63);
+    const t67 = v128.xor(t64, t65);
+    const s0 = v128.xor(t59, t63);
+    const s6 = v128.xor(t56, t62);
+    const s7 = v128.xor(t48, t60);
+    const s3 = v128.xor(t53, t66);
+    const s4 = v128.xor(t51, t66);
+    const s5 = v128.xor(t47, t65);
+    const s1 = v128.xor(t64, s3);
+    const s2 = v128.xor(t55, t67);
+
+    if (middleRounds == 0) {
+      x0 = s0;
+      x1 = s1;
+      x2 = s2;
+      x3 = s3;
+      x4 = s4;
+      x5 = s5;
+      x6 = s6;
+      x7 = s7;
+      break;
+    }
+    --middleRounds;
+
+    const a0 = swizzle(s0, shiftRows);
+    const a1 = swizzle(s1, shiftRows);
+    const a2 = swizzle(s2, shiftRows);
+    const a3 = swizzle(s3, shiftRows);
+    const a4 = swizzle(s4, shiftRows);
+    const a5 = swizzle(s5, shiftRows);
+    const a6 = swizzle(s6, shiftRows);
+    const a7 = swizzle(s7, shiftRows);
+
+    // MixColumns: with a the column, b = a one row up and c = a ^ b, the result is 2·c ^ b ^ (c two rows up).
+    const b0 = v128.shuffle<i32>(a0, a0, 1, 2, 3, 0);
+    const b1 = v128.shuffle<i32>(a1, a1, 1, 2, 3, 0);
+    const b2 = v128.shuffle<i32>(a2, a2, 1, 2, 3, 0);
+    const b3 = v128.shuffle<i32>(a3, a3, 1, 2, 3, 0);
+    const b4 = v128.shuffle<i32>(a4, a4, 1, 2, 3, 0);
+    const b5 = v128.shuffle<i32>(a5, a5, 1, 2, 3, 0);
+    const b6 = v128.shuffle<i32>(a6, a6, 1, 2, 3, 0);
+    const b7 = v128.shuffle<i32>(a7, a7, 1, 2, 3, 0);
+    const c0 = v128.xor(a0, b0);
+    const c1 = v128.xor(a1, b1);
+    const c2 = v128.xor(a2, b2);
+    const c3 = v128.xor(a3, b3);
+    const c4 = v128.xor(a4, b4);
+    const c5 = v128.xor(a5, b5);
+    const c6 = v128.xor(a6, b6);
+    const c7 = v128.xor(a7, b7);
+
+    // Doubling moves every plane one up; bit 7 (c0) comes back in bits 0, 1, 3 and 4 (x^8 = x^4 + x^3 + x + 1).
+    x7 = mixed(c0, b7, c7, v128.load(keysPtr));
+    x6 = mixed(v128.xor(c7, c0), b6, c6, v128.load(keysPtr, 16));
+    x5 = mixed(c6, b5, c5, v128.load(keysPtr, 32));
+    x4 = mixed(v128.xor(c5, c0), b4, c4, v128.load(keysPtr, 48));
+    x3 = mixed(v128.xor(c4, c0), b3, c3, v128.load(keysPtr, 64));
+    x2 = mixed(c3, b2, c2, v128.load(keysPtr, 80));
+    x1 = mixed(c2, b1, c1, v128.load(keysPtr, 96));
+    x0 = mixed(c1, b0, c0, v128.load(keysPtr, 112));
+    keysPtr += PLANES_BYTES;
+  }
+
+  // Last round: no MixColumns.
+  const out = v128.load(SHIFT_ROWS_OUT);
+  let p0 = v128.xor(swizzle(x7, out), v128.load(keysPtr));
+  let p1 = v128.xor(swizzle(x6, out), v128.load(keysPtr, 16));
+  let p2 = v128.xor(swizzle(x5, out), v128.load(keysPtr, 32));
+  let p3 = v128.xor(swizzle(x4, out), v128.load(keysPtr, 48));
+  let p4 = v128.xor(swizzle(x3, out), v128.load(keysPtr, 64));
+  let p5 = v128.xor(swizzle(x2, out), v128.load(keysPtr, 80));
+  let p6 = v128.xor(swizzle(x1, out), v128.load(keysPtr, 96));
+  let p7 = v128.xor(swizzle(x0, out), v128.load(keysPtr, 112));
+
+  // From planes to blocks: an 8 × 8 bit transpose in each byte position.
+  let mask = i8x16.splat(0x0f);
+  let t = exchanged(p0, p4, 4, mask);
+  p4 = v128.xor(p4, t);
+  p0 = v128.xor(p0, i64x2.shl(t, 4));
+  t = exchanged(p1, p5, 4, mask);
+  p5 = v128.xor(p5, t);
+  p1 = v128.xor(p1, i64x2.shl(t, 4));
+  t = exchanged(p2, p6, 4, mask);
+  p6 = v128.xor(p6, t);
+  p2 = v128.xor(p2, i64x2.shl(t, 4));
+  t = exchanged(p3, p7, 4, mask);
+  p7 = v128.xor(p7, t);
+  p3 = v128.xor(p3, i64x2.shl(t, 4));
+
+  mask = i8x16.splat(0x33);
+  t = exchanged(p0, p2, 2, mask);
+  p2 = v128.xor(p2, t);
+  p0 = v128.xor(p0, i64x2.shl(t, 2));
+  t = exchanged(p1, p3, 2, mask);
+  p3 = v128.xor(p3, t);
+  p1 = v128.xor(p1, i64x2.shl(t, 2));
+  t = exchanged(p4, p6, 2, mask);
+  p6 = v128.xor(p6, t);
+  p4 = v128.xor(p4, i64x2.shl(t, 2));
+  t = exchanged(p5, p7, 2, mask);
+  p7 = v128.xor(p7, t);
+  p5 = v128.xor(p5, i64x2.shl(t, 2));
+
+  mask = i8x16.splat(0x55);
+  t = exchanged(p0, p1, 1, mask);
+  v128.store(outPtr, v128.xor(v128.xor(p0, i64x2.shl(t, 1)), v128.load(inPtr)));
+  v128.store(outPtr, v128.xor(v128.xor(p1, t), v128.load(inPtr, 16)), 16);
+  t = exchanged(p2, p3, 1, mask);
+  v128.store(outPtr, v128.xor(v128.xor(p2, i64x2.shl(t, 1)), v128.load(inPtr, 32)), 32);
+  v128.store(outPtr, v128.xor(v128.xor(p3, t), v128.load(inPtr, 48)), 48);
+  t = exchanged(p4, p5, 1, mask);
+  v128.store(outPtr, v128.xor(v128.xor(p4, i64x2.shl(t, 1)), v128.load(inPtr, 64)), 64);
+  v128.store(outPtr, v128.xor(v128.xor(p5, t), v128.load(inPtr, 80)), 80);
+  t = exchanged(p6, p7, 1, mask);
+  v128.store(outPtr, v128.xor(v128.xor(p6, i64x2.shl(t, 1)), v128.load(inPtr, 96)), 96);
+  v128.store(outPtr, v128.xor(v128.xor(p7, t), v128.load(inPtr, 112)), 112);
+}
+
+/** One plane of MixColumns and AddRoundKey. */
+// @ts-ignore: decorator
+@inline
+function mixed(doubled: v128, oneUp: v128, sum: v128, key: v128): v128 {
+  return v128.xor(v128.xor(doubled, oneUp), v128.xor(v128.shuffle<i32>(sum, sum, 2, 3, 0, 1), key));
+}

@@ -1,0 +1,46 @@
+/**
+ * Everything the module exports; the host's side of it is src/engine/wasm.ts. All parameters and results are 32-bit
+ * integers, pointers among them. Order of calls: instantiate with one page, `memoryNeeded`, instantiate with that much,
+ * `init`, then anything.
+ */
+import { crc32Init } from './crc32';
+import { gcmInit, GCM_CONTEXT_BYTES } from './crypto/gcm';
+import { place, receivePtr, transmitPtr } from './layout';
+import { routeInit } from './route';
+
+export { crc32 } from './crc32';
+export { gcmExpand, gcmOpen, gcmSeal } from './crypto/gcm';
+export { aead, finish, open, parse, retry, seal } from './pipeline';
+export { install, keyInput, sealed, sessionCount, spend, wipe } from './session';
+
+/** @returns The first byte behind all tables for `sessions` sessions; the host's slots begin there. Writes nothing. */
+export function memoryNeeded(sessions: u32): usize {
+  return place(sessions);
+}
+
+/**
+ * Makes the tables ready, once.
+ *
+ * @param secretLow - 64 secret random bits for the hash of the route table, in two halves.
+ */
+export function init(sessions: u32, secretLow: u32, secretHigh: u32): void {
+  place(sessions);
+  routeInit((<u64>secretHigh << 32) | secretLow);
+  gcmInit();
+  crc32Init();
+}
+
+/** @returns Pointer to the receive records. */
+export function receiveRecords(): usize {
+  return receivePtr;
+}
+
+/** @returns Pointer to the transmit records. */
+export function transmitRecords(): usize {
+  return transmitPtr;
+}
+
+/** @returns Bytes of a context for `gcmExpand`, for those who bring their own memory. */
+export function contextBytes(): usize {
+  return GCM_CONTEXT_BYTES;
+}

@@ -1,0 +1,204 @@
+/**
+ * The road of a frame, in and out. In: `parse` finds the session, `aead` verifies and decrypts, `retry` moves a frame that
+ * was refused on to another session of its sender, `finish` checks window, packet and source; `open` does all of it.
+ * The stages stand apart so that another AEAD can take the place of `aead`. Out: `seal`.
+ *
+ * Between the stages the record says what the next one needs: status PARSED, OPENED or REFUSED; the payload words point
+ * at the ciphertext without its tag; the window word counts the sessions tried.
+ */
+import { loadU32, loadU64 } from './bytes';
+import { gcmOpen, gcmSeal } from './crypto/gcm';
+import {
+  RECORD_BYTES, RECORD_FRAME_LEN, RECORD_FRAME_PTR, RECORD_NOTE, RECORD_PAYLOAD_LEN, RECORD_PAYLOAD_PTR,
+  RECORD_SENDER, RECORD_SESSION, RECORD_STATUS, RECORD_WINDOW, receivePtr, transmitPtr,
+} from './layout';
+import { checkPacket, clearHeader, emitPacket, MAX_PAYLOAD, PACKET_HEADER, readHeader } from './packet';
+import { accept, retiredCount } from './replay';
+import {
+  candidate, indexOf, localIdOf, newestOf, nextCounter, replayState, sendPrefix, sessionAt, sessionContext, sessionUsed,
+} from './session';
+import {
+  AEAD_FAILED, BAD_PACKET, EXHAUSTED, NO_SESSION, NOBODY, NOT_PILS, NOTE_PREFIX_COLLISION, NOTE_RETIRED_SHIFT, OK, OPENED,
+  PARSED, REFUSED, RETIRED,
+} from './status';
+import { AAD_BYTES, emitFrameHeader, FRAME_COUNTER, FRAME_NONCE, FRAME_PACKET, FRAME_SENDER, isPils, TAG_BYTES } from './tunnel';
+
+const ATTEMPT: usize = RECORD_WINDOW;
+
+/** All stages for the first `count` receive records of `owner`. Frames are opened one after the other, in order. */
+export function open(owner: u32, count: u32): void {
+  for (let i: u32 = 0; i < count; ++i) {
+    const record = receiveRecord(i);
+    parseRecord(owner, record);
+    while (load<u32>(record, RECORD_STATUS) == PARSED) {
+      aeadRecord(record);
+      retryRecord(owner, record);
+    }
+    finishRecord(record);
+  }
+}
+
+/** Stage 1: statuses NOT_PILS, NO_SESSION, RETIRED, or PARSED with a session. */
+export function parse(owner: u32, count: u32): void {
+  for (let i: u32 = 0; i < count; ++i) parseRecord(owner, receiveRecord(i));
+}
+
+/** Stage 2, of records PARSED: OPENED or REFUSED. */
+export function aead(count: u32): void {
+  for (let i: u32 = 0; i < count; ++i) {
+    const record = receiveRecord(i);
+    if (load<u32>(record, RECORD_STATUS) == PARSED) aeadRecord(record);
+  }
+}
+
+/** After stage 2, of records REFUSED: PARSED with another session, or AEAD_FAILED. @returns How many are PARSED: stage 2 again. */
+export function retry(owner: u32, count: u32): u32 {
+  let again: u32 = 0;
+  for (let i: u32 = 0; i < count; ++i) {
+    const record = receiveRecord(i);
+    retryRecord(owner, record);
+    if (load<u32>(record, RECORD_STATUS) == PARSED) ++again;
+  }
+  return again;
+}
+
+/** Stage 3, of records OPENED: the status that stays. */
+export function finish(count: u32): void {
+  for (let i: u32 = 0; i < count; ++i) finishRecord(receiveRecord(i));
+}
+
+/** Writes packet and frame around the payloads of the first `count` transmit records and seals in place. */
+export function seal(count: u32): void {
+  for (let i: u32 = 0; i < count; ++i) sealRecord(transmitPtr + <usize>i * RECORD_BYTES);
+}
+
+// @ts-ignore: decorator
+@inline
+function receiveRecord(i: u32): usize {
+  return receivePtr + <usize>i * RECORD_BYTES;
+}
+
+function parseRecord(owner: u32, record: usize): void {
+  const frame = <usize>load<u32>(record, RECORD_FRAME_PTR);
+  const len = <usize>load<u32>(record, RECORD_FRAME_LEN);
+  store<u32>(record, NOBODY, RECORD_SESSION);
+  store<u32>(record, 0, RECORD_NOTE);
+  store<u32>(record, 0, RECORD_SENDER);
+  clearHeader(record);
+  if (!isPils(frame, len)) {
+    store<u32>(record, NOT_PILS, RECORD_STATUS);
+    return;
+  }
+  const sender = loadU32(frame + FRAME_SENDER);
+  store<u32>(record, sender, RECORD_SENDER);
+  const newest = newestOf(owner, sender);
+  if (newest == 0) {
+    store<u32>(record, NO_SESSION, RECORD_STATUS);
+    return;
+  }
+  const session = candidate(newest, loadU32(frame + FRAME_NONCE), 0);
+  if (session == 0) {
+    answer(record, newest, RETIRED, 0);
+    return;
+  }
+  store<u32>(record, indexOf(session), RECORD_SESSION);
+  store<u32>(record, <u32>(frame + FRAME_PACKET), RECORD_PAYLOAD_PTR);
+  store<u32>(record, <u32>(len - FRAME_PACKET - TAG_BYTES), RECORD_PAYLOAD_LEN);
+  store<u32>(record, PARSED, RECORD_STATUS);
+}
+
+function aeadRecord(record: usize): void {
+  const frame = <usize>load<u32>(record, RECORD_FRAME_PTR);
+  const session = sessionAt(load<u32>(record, RECORD_SESSION));
+  // Gone between the stages: only where they are called one by one.
+  if (session == 0) {
+    store<u32>(record, REFUSED, RECORD_STATUS);
+    return;
+  }
+  const packet = frame + FRAME_PACKET;
+  const len = <usize>load<u32>(record, RECORD_PAYLOAD_LEN);
+  const context = sessionContext(session);
+  if (gcmOpen(context, frame + FRAME_NONCE, frame + FRAME_SENDER, AAD_BYTES, packet, len)) {
+    sessionUsed(session);
+    store<u32>(record, OPENED, RECORD_STATUS);
+  } else {
+    store<u32>(record, REFUSED, RECORD_STATUS);
+  }
+}
+
+function retryRecord(owner: u32, record: usize): void {
+  if (load<u32>(record, RECORD_STATUS) != REFUSED) return;
+  const newest = newestOf(owner, load<u32>(record, RECORD_SENDER));
+  const prefix = loadU32(<usize>load<u32>(record, RECORD_FRAME_PTR) + FRAME_NONCE);
+  const attempt = load<u32>(record, ATTEMPT) + 1;
+  const session = candidate(newest, prefix, attempt);
+  if (session != 0) {
+    store<u32>(record, attempt, ATTEMPT);
+    store<u32>(record, indexOf(session), RECORD_SESSION);
+    store<u32>(record, PARSED, RECORD_STATUS);
+    return;
+  }
+  clearHeader(record);
+  answer(record, candidate(newest, prefix, 0), AEAD_FAILED, 0);
+}
+
+function finishRecord(record: usize): void {
+  if (load<u32>(record, RECORD_STATUS) != OPENED) return;
+  const frame = <usize>load<u32>(record, RECORD_FRAME_PTR);
+  const packet = frame + FRAME_PACKET;
+  const len = <usize>load<u32>(record, RECORD_PAYLOAD_LEN);
+  const session = sessionAt(load<u32>(record, RECORD_SESSION));
+  clearHeader(record);
+  if (session == 0) {
+    memory.fill(packet, 0, len);
+    answer(record, 0, NO_SESSION, 0);
+    return;
+  }
+  const prefix = loadU32(frame + FRAME_NONCE);
+  const accepted = accept(replayState(session), prefix, loadU64(frame + FRAME_COUNTER));
+  let status = accepted & 0xff;
+  let note = accepted >> 8;
+  // DP 3.16: both directions have one key, so equal prefixes mean equal nonces.
+  if (prefix == sendPrefix(session)) note |= NOTE_PREFIX_COLLISION;
+  if (status == OK) status = checkPacket(packet, len, load<u32>(record, RECORD_SENDER));
+  if (status == OK) readHeader(packet, record);
+  else memory.fill(packet, 0, len);
+  answer(record, session, status, note);
+}
+
+/** Writes the words that tell the outcome. */
+function answer(record: usize, session: usize, status: u32, note: u32): void {
+  store<u32>(record, status, RECORD_STATUS);
+  if (session == 0) {
+    store<u32>(record, NOBODY, RECORD_SESSION);
+    return;
+  }
+  store<u32>(record, indexOf(session), RECORD_SESSION);
+  store<u32>(record, note | (retiredCount(replayState(session)) << NOTE_RETIRED_SHIFT), RECORD_NOTE);
+}
+
+function sealRecord(record: usize): void {
+  const session = sessionAt(load<u32>(record, RECORD_SESSION));
+  const payloadLen = load<u32>(record, RECORD_PAYLOAD_LEN);
+  store<u32>(record, 0, RECORD_FRAME_LEN);
+  if (payloadLen > MAX_PAYLOAD) {
+    store<u32>(record, BAD_PACKET, RECORD_STATUS);
+    return;
+  }
+  let counter: u32 = 0;
+  if (session != 0) counter = nextCounter(session);
+  if (counter == 0) {
+    store<u32>(record, EXHAUSTED, RECORD_STATUS);
+    return;
+  }
+  const frame = <usize>load<u32>(record, RECORD_FRAME_PTR);
+  const packet = frame + FRAME_PACKET;
+  const len = PACKET_HEADER + <usize>payloadLen;
+  emitFrameHeader(frame, localIdOf(session), sendPrefix(session), counter);
+  emitPacket(packet, record, payloadLen);
+  const context = sessionContext(session);
+  sessionUsed(session);
+  gcmSeal(context, frame + FRAME_NONCE, frame + FRAME_SENDER, AAD_BYTES, packet, len);
+  store<u32>(record, <u32>(FRAME_PACKET + len + TAG_BYTES), RECORD_FRAME_LEN);
+  store<u32>(record, OK, RECORD_STATUS);
+}
