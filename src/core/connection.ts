@@ -1,0 +1,632 @@
+/**
+ * One stream connection as pure state: what RFC 9293 §3.3.2 calls the state machine, as DP 5.2 to 5.11 define it. It knows
+ * no addresses, ports, sockets or trust; the caller matches packets to connections and decides who may open one. Time is
+ * an argument. Start with `handleSegment`; halves are in sender.ts and receive.ts, the end in closing.ts.
+ */
+import { type Bytes, LIMITS, type Millis, TIMERS } from '../config.ts';
+import type { ErrorCode } from '../errors.ts';
+import { FLAG } from '../wire/packet.ts';
+import { parseSack } from '../wire/sack.ts';
+import { type BufferPool, FIRST_RING_BYTES } from './buffer.ts';
+import { Closing, OUTCOME } from './closing.ts';
+import { type CongestionControl, Cubic } from './congestion.ts';
+import { ARRIVAL, FIN_ARRIVAL, Receiver } from './receive.ts';
+import { Sender } from './sender.ts';
+import { isOffer, type Segment, Transmit } from './transmit.ts';
+
+export type { Segment } from './transmit.ts';
+
+/** A listener's connection begins in SYN_RECEIVED and waits there for the SYN. */
+export type ConnectionState = 'SYN_SENT' | 'SYN_RECEIVED' | 'ESTABLISHED' | 'FIN_WAIT' | 'TIME_WAIT' | 'CLOSED';
+
+/** Bits of `takeEvents`. */
+export const EVENT = {
+  /** ESTABLISHED was reached; a listener's side may be shown to the application. */
+  connected: 1,
+  readable: 2,
+  /** There is room again after a write that was cut short. */
+  writable: 4,
+  /** The peer's FIN arrived in order: what is readable now is the rest. */
+  readEnded: 8,
+  /** All that was written arrived, and the end of it. */
+  acknowledged: 16,
+  /** CLOSED was reached. */
+  closed: 32,
+} as const;
+
+/** Bounds of one connection. */
+export interface ConnectionLimits {
+  /** Largest payload of a segment that we send. */
+  readonly segmentBytes: Bytes;
+  readonly writableBytes: Bytes;
+  readonly readableBytes: Bytes;
+  /** Slots of the receiver. */
+  readonly windowSegments: number;
+  readonly outOfOrderSegments: number;
+  /** Outstanding towards our own, and towards a reference peer: its socket buffer holds 64 KB well (appendix D 2). */
+  readonly outstandingSegments: number;
+  readonly referenceSegments: number;
+}
+
+/** What a connection is made with. */
+export interface ConnectionOptions {
+  readonly now: Millis;
+  readonly role: 'dialler' | 'listener';
+  /** u32, random below 2^30: the comparison of old peers does not wrap (DP 5.3). */
+  readonly initialSeq: number;
+  /** A dialler offers the profile between our own on its SYN; a listener accepts it when offered. */
+  readonly offersOwn: boolean;
+  readonly pool: BufferPool;
+  readonly limits?: Partial<ConnectionLimits>;
+  /** Default CUBIC. @param segmentBytes - The largest segment. */
+  readonly control?: (segmentBytes: Bytes) => CongestionControl;
+}
+
+/** Plain counters of one connection. */
+export interface ConnectionStats {
+  readonly segmentsSent: number;
+  readonly segmentsReceived: number;
+  /** Payload bytes, repetitions included. */
+  readonly bytesSent: Bytes;
+  readonly bytesReceived: Bytes;
+  readonly retransmits: number;
+  readonly timeouts: number;
+  readonly lossEpisodes: number;
+  readonly probes: number;
+  readonly congestionWindow: Bytes;
+  readonly bytesInFlight: Bytes;
+  readonly srtt: Millis;
+  readonly rto: Millis;
+  readonly drops: Readonly<ConnectionDrops>;
+}
+
+/** Segments, or parts of them, that were not used. */
+export interface ConnectionDrops {
+  /** Not for this state. */
+  unexpected: number;
+  /** Acknowledges what was never sent. */
+  badAck: number;
+  duplicate: number;
+  /** No slot or no memory. */
+  refused: number;
+  /** Data behind the FIN, or a FIN in front of data. */
+  outside: number;
+}
+
+const DEFAULTS: ConnectionLimits = {
+  segmentBytes: LIMITS.segmentBytes,
+  writableBytes: LIMITS.writableBytes,
+  readableBytes: LIMITS.readableBytes,
+  windowSegments: LIMITS.windowSegments,
+  outOfOrderSegments: LIMITS.outOfOrderSegments,
+  outstandingSegments: LIMITS.outstandingSegments,
+  referenceSegments: 56,
+};
+
+/** DP 4.10: when the SYN goes again, counted from the first, and when the dial fails. */
+const SYN_AGAIN_MS: readonly Millis[] = [250, 750, 1750, 3250, 5250, 9250];
+const DIAL_MS: Millis = 17_250;
+/** When an unanswered SYN+ACK goes again, and how long SYN_RECEIVED may last: longer than a dialler of 1.9 tries. */
+const SYN_ACK_AGAIN_MS: readonly Millis[] = [1000, 3000, 7000, 15_000];
+const SYN_RECEIVED_MS: Millis = 30_000;
+/** DP 5.18. */
+const KEEPALIVE_MS: Millis = 45_000;
+const KEEPALIVE_ANSWER_MS: Millis = 10_000;
+const KEEPALIVES_TO_OWN = 3;
+/** When a write that found no memory is tried again. */
+const STARVED_MS: Millis = 100;
+
+const NEVER = Number.POSITIVE_INFINITY;
+/** Blocks of the SACK being read; valid within one call. */
+const BLOCKS = new Uint32Array(8);
+
+/** A connection. Feed it, then ask `takeEvents`, `pollTransmit` until false, and `pollTimeout`. */
+export class Connection {
+  readonly #limits: ConnectionLimits;
+  readonly #role: 'dialler' | 'listener';
+  readonly #offersOwn: boolean;
+  readonly #sender: Sender;
+  readonly #receiver: Receiver;
+  readonly #closing: Closing;
+  readonly #transmit: Transmit;
+  #state: ConnectionState;
+  #isOwn = false;
+  #isStale = false;
+  #hasSyn = false;
+  #error: ErrorCode | undefined;
+  #events = 0;
+  #now: Millis;
+  /** Start of the SYN exchange, how often its timer ran, and the timer of SYN_SENT, SYN_RECEIVED and TIME_WAIT. */
+  #beganAt: Millis;
+  #repeats = 0;
+  #synSends = 0;
+  #synSentAt: Millis = 0;
+  #stateAt: Millis;
+  #isTimeWaitOver = false;
+  #isBlocked = false;
+  #starvedAt: Millis = NEVER;
+  #wasAcknowledged = false;
+  #isTruncated = false;
+  #peerWindow = 0;
+  #heardAt: Millis;
+  #sentAt: Millis;
+  #answeredAt: Millis = Number.NEGATIVE_INFINITY;
+  /** Keepalives since the last sign of life, and whether the present packet answers one. */
+  #keepalives = 0;
+  #isAnswer = false;
+  #segmentsReceived = 0;
+  #bytesReceived: Bytes = 0;
+  readonly #drops: ConnectionDrops = { unexpected: 0, badAck: 0, duplicate: 0, refused: 0, outside: 0 };
+
+  constructor(options: ConnectionOptions) {
+    const { now, role, initialSeq, offersOwn, pool } = options;
+    const limits = { ...DEFAULTS, ...options.limits };
+    const control = options.control?.(limits.segmentBytes) ?? new Cubic(limits.segmentBytes);
+    this.#limits = limits;
+    this.#role = role;
+    this.#offersOwn = offersOwn;
+    this.#sender = new Sender({ ...limits, pool, control, initialSeq });
+    this.#receiver = new Receiver({ ...limits, pool });
+    this.#closing = new Closing(this.#sender, this.#receiver);
+    this.#transmit = new Transmit(this.#sender, this.#receiver, this.#closing, initialSeq);
+    this.#now = now;
+    this.#beganAt = now;
+    this.#heardAt = now;
+    this.#sentAt = now;
+    this.#state = role === 'dialler' ? 'SYN_SENT' : 'SYN_RECEIVED';
+    this.#stateAt = now + SYN_RECEIVED_MS;
+    if (pool.available < 2 * FIRST_RING_BYTES) {
+      // Memory is taken with the first byte; whoever could not get any is told at once (design "buffers": BUSY).
+      this.#close('BUSY', role === 'listener');
+    } else if (role === 'dialler') {
+      this.#stateAt = now + SYN_AGAIN_MS[0]!;
+      this.#transmit.synFlags = FLAG.SYN;
+      this.#transmit.offers = offersOwn;
+    }
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Both ends agreed on the profile between our own: each direction ends by itself. */
+  get isOwn(): boolean {
+    return this.#isOwn;
+  }
+
+  /** CLOSED because the peer answered our SYN for an older connection on these ports: dial again from another (DP 5.4). */
+  get isStale(): boolean {
+    return this.#isStale;
+  }
+
+  /** A new SYN on these ports is a new connection, not a repetition (DP 5.4 rule 2). */
+  get yieldsToSyn(): boolean {
+    return this.#state === 'TIME_WAIT' || this.#state === 'CLOSED' || this.#receiver.isFinHeld;
+  }
+
+  /** Why it was CLOSED; undefined when it ended in order. Set in TIME_WAIT when the peer left before it had taken all. */
+  get error(): ErrorCode | undefined {
+    return this.#error;
+  }
+
+  get readableBytes(): Bytes {
+    return this.#receiver.readableBytes;
+  }
+
+  /** The peer ended its direction in order and all of it was read. */
+  get isReadEnded(): boolean {
+    return this.#receiver.isFinReached && this.#receiver.readableBytes === 0;
+  }
+
+  /** Bytes that `write` would take now. */
+  get writableBytes(): Bytes {
+    return this.#isWritable ? this.#sender.room : 0;
+  }
+
+  /** All written data arrived, and so did the end of it. */
+  get isWriteAcknowledged(): boolean {
+    if (this.#isTruncated || !this.#sender.isAllAcknowledged) return false;
+    return this.#closing.isAcknowledged || (this.#state === 'TIME_WAIT' && this.#error === undefined);
+  }
+
+  /** Handles one packet. @param segment - @param payload - Both borrowed until the call returns. */
+  handleSegment(now: Millis, segment: Segment, payload: Uint8Array): void {
+    this.#now = now;
+    if (this.#state === 'CLOSED') return;
+    this.#segmentsReceived += 1;
+    this.#bytesReceived += payload.length;
+    const { flags } = segment;
+    // The order is that of DP 5.2.
+    if ((flags & FLAG.SYN) !== 0) {
+      if ((flags & FLAG.ACK) === 0) this.#handleSyn(now, segment, payload);
+      else this.#handleSynAck(now, segment, payload);
+    } else if (!this.#hasSyn) {
+      if ((flags & FLAG.RST) !== 0 && this.#role === 'dialler') this.#close('CONNECTION_REFUSED', false);
+      else this.#drops.unexpected += 1;
+    } else {
+      this.#hear(now);
+      if ((flags & FLAG.FIN) !== 0) this.#handleFin(now, segment);
+      else if ((flags & FLAG.RST) !== 0) this.#handleReset();
+      else if ((flags & FLAG.ACK) !== 0) this.#handleAck(now, segment, payload);
+      else this.#drops.unexpected += 1;
+    }
+    this.#step(now);
+  }
+
+  /** The time of `pollTimeout` came, or is past. */
+  handleTimeout(now: Millis): void {
+    this.#now = now;
+    if (this.#state === 'CLOSED') return;
+    if (this.#starvedAt <= now) {
+      this.#starvedAt = NEVER;
+      this.#tellWritable();
+    }
+    if (this.#stateAt <= now) this.#handleStateTimeout(now);
+    if (!this.#transmit.isOpen) return;
+    this.#sender.handleTimeout(now);
+    this.#receiver.handleTimeout(now);
+    this.#closing.handleTimeout(now);
+    if (this.#keepaliveAt <= now) this.#keepAlive(now);
+    this.#step(now);
+  }
+
+  /** When `handleTimeout` wants to be called; `Infinity` when never. Later than the last time handled. */
+  pollTimeout(): Millis {
+    if (this.#state === 'CLOSED') return NEVER;
+    const at = Math.min(this.#stateAt, this.#starvedAt);
+    if (!this.#transmit.isOpen) return at;
+    const closingAt = this.#closing.pollTimeout(this.#state === 'TIME_WAIT');
+    return Math.min(at, this.#sender.pollTimeout(), this.#receiver.pollTimeout(), closingAt, this.#keepaliveAt);
+  }
+
+  /**
+   * Fills `out` with the next segment to send; `copyPayload` then writes its payload. Once it was answered true the
+   * segment counts as sent.
+   *
+   * @returns False when nothing may be sent now.
+   */
+  pollTransmit(now: Millis, out: Segment): boolean {
+    this.#now = now;
+    if (!this.#transmit.poll(now, out)) return false;
+    this.#sentAt = now;
+    if ((out.flags & FLAG.SYN) !== 0) {
+      this.#synSends += 1;
+      this.#synSentAt = now;
+    } else if ((out.flags & FLAG.FIN) !== 0 && this.#state === 'ESTABLISHED') {
+      this.#state = 'FIN_WAIT';
+    }
+    return true;
+  }
+
+  /** Writes `out.payloadLength` bytes to `memory` at `offset`; `out` comes from the last `pollTransmit`. */
+  copyPayload(out: Segment, memory: Uint8Array, offset: number): void {
+    this.#transmit.copyPayload(out, memory, offset);
+  }
+
+  /** Buffers bytes to send. @returns How many were taken: 0 when full or not writable. */
+  write(bytes: Uint8Array): number {
+    if (!this.#isWritable) return 0;
+    const taken = this.#sender.write(bytes);
+    if (taken < bytes.length) this.#isBlocked = true;
+    if (this.#sender.takeStarved()) this.#starvedAt = this.#now + STARVED_MS;
+    return taken;
+  }
+
+  /** Takes bytes in order, and opens the window for as many. @returns How many. */
+  read(into: Uint8Array): number {
+    const length = this.#receiver.read(into);
+    if (this.#isTimeWaitOver && this.#receiver.readableBytes === 0) this.#close(this.#error, false);
+    return length;
+  }
+
+  /** No more writes: our FIN follows what was written, at once between our own, else when design "Closing" allows. */
+  shutdown(now: Millis): void {
+    this.#now = now;
+    if (this.#state !== 'ESTABLISHED') return;
+    this.#closing.shutdown(now);
+    this.#step(now);
+  }
+
+  /** No more writes nor reads: what was written is still delivered, then FIN, then the connection is forgotten. */
+  close(now: Millis): void {
+    this.#now = now;
+    if (this.#state === 'SYN_SENT' || this.#state === 'SYN_RECEIVED') {
+      this.#close('CLOSED', this.#hasSyn || this.#synSends > 0);
+    } else if (this.#state !== 'CLOSED') {
+      this.#closing.close(now);
+      this.#receiver.discard();
+      if (this.#isTimeWaitOver) this.#close(this.#error, false);
+      this.#step(now);
+    }
+  }
+
+  /** Ends at once: RST, unless both directions are over already. */
+  abort(now: Millis): void {
+    this.#now = now;
+    if (this.#state === 'CLOSED') return;
+    if (this.#state === 'TIME_WAIT') this.#close(this.#error, false);
+    else this.#close('CLOSED', this.#hasSyn || this.#synSends > 0);
+  }
+
+  /** `EVENT` bits since the last call. */
+  takeEvents(): number {
+    const events = this.#events;
+    this.#events = 0;
+    return events;
+  }
+
+  stats(): ConnectionStats {
+    const { counters, flight, rtt, control } = this.#sender;
+    return {
+      segmentsSent: this.#transmit.segmentsSent,
+      segmentsReceived: this.#segmentsReceived,
+      bytesSent: this.#transmit.bytesSent,
+      bytesReceived: this.#bytesReceived,
+      retransmits: counters.retransmits,
+      timeouts: counters.timeouts,
+      lossEpisodes: counters.lossEpisodes,
+      probes: counters.probes,
+      congestionWindow: control.window,
+      bytesInFlight: flight.bytesInFlight,
+      srtt: rtt.srtt,
+      rto: rtt.rto,
+      drops: { ...this.#drops },
+    };
+  }
+
+  get #isWritable(): boolean {
+    // A reference peer that sent FIN reads no more (DP 5.10).
+    const isTaken = this.#isOwn || !this.#closing.isPeerDone;
+    return this.#state === 'ESTABLISHED' && isTaken && !this.#closing.isShutdown;
+  }
+
+  /** DP 5.18. Data under way has its own timers. */
+  get #keepaliveAt(): Millis {
+    const isIdle = (this.#state === 'ESTABLISHED' || this.#state === 'FIN_WAIT') && this.#sender.isAllAcknowledged;
+    return isIdle ? Math.max(this.#heardAt, this.#sentAt) + KEEPALIVE_MS : NEVER;
+  }
+
+  #hear(now: Millis): void {
+    this.#heardAt = now;
+    this.#isAnswer = this.#keepalives > 0;
+    this.#keepalives = 0;
+    this.#sender.handleLife();
+    this.#closing.heard(now);
+  }
+
+  #handleSyn(now: Millis, segment: Segment, payload: Uint8Array): void {
+    if (this.#role === 'dialler' || this.#state === 'TIME_WAIT') {
+      this.#drops.unexpected += 1;
+    } else if (!this.#hasSyn) {
+      this.#beganAt = now;
+      this.#stateAt = now + SYN_ACK_AGAIN_MS[0]!;
+      this.#agree(segment, this.#offersOwn && isOffer(payload));
+      this.#transmit.offers = this.#isOwn;
+      this.#transmit.synFlags = FLAG.SYN | FLAG.ACK;
+    } else if (this.#receiver.isFinHeld) {
+      // DP 5.4 rule 2: the peer was restarted.
+      this.#close('CONNECTION_LOST', false);
+    } else {
+      this.#transmit.synFlags = FLAG.SYN | FLAG.ACK;
+    }
+  }
+
+  #handleSynAck(now: Millis, segment: Segment, payload: Uint8Array): void {
+    if (this.#role === 'listener') {
+      this.#drops.unexpected += 1;
+    } else if (this.#state !== 'SYN_SENT') {
+      // DP 5.5: our final ACK was lost.
+      this.#hear(now);
+      this.#receiver.wantAck();
+    } else if (this.#sender.offsetOf(segment.ack) !== 0) {
+      this.#isStale = true;
+      this.#close('CONNECTION_RESET', true);
+    } else {
+      this.#agree(segment, this.#offersOwn && isOffer(payload));
+      this.#hear(now);
+      this.#establish(now);
+      this.#receiver.wantAck();
+    }
+  }
+
+  /** The peer's SYN or SYN+ACK tells its first number, its window and its profile. */
+  #agree(segment: Segment, isOwn: boolean): void {
+    this.#hasSyn = true;
+    this.#isOwn = isOwn;
+    this.#receiver.open(segment.seq, !isOwn);
+    this.#closing.open(isOwn);
+    // DP 5.7: zero on a SYN means that no limit is known.
+    this.#peerWindow = segment.windowSegments > 0 ? segment.windowSegments : DEFAULTS.windowSegments;
+  }
+
+  #establish(now: Millis): void {
+    const { outstandingSegments, referenceSegments } = this.#limits;
+    this.#state = 'ESTABLISHED';
+    this.#stateAt = NEVER;
+    this.#sender.open(this.#peerWindow, this.#isOwn ? outstandingSegments : referenceSegments, !this.#isOwn);
+    // RFC 6298 §3: only when it is clear which transmission was answered.
+    if (this.#synSends === 1) this.#sender.handleSynSample(now, now - this.#synSentAt);
+    this.#transmit.synFlags = 0;
+    // The final ACK and its copies look like probes.
+    this.#answeredAt = now;
+    this.#transmit.isOpen = true;
+    this.#events |= EVENT.connected | EVENT.writable;
+  }
+
+  #handleFin(now: Millis, segment: Segment): void {
+    if (this.#state === 'SYN_RECEIVED') {
+      // Only who got our SYN+ACK ends in order; its final ACK was lost.
+      if (this.#receiver.offsetOf(segment.seq) < 0) {
+        this.#drops.unexpected += 1;
+        return;
+      }
+      this.#establish(now);
+    }
+    if ((segment.flags & FLAG.ACK) !== 0) this.#handleAckNumber(now, segment, -1, false);
+    const arrival = this.#receiver.handleFin(this.#receiver.offsetOf(segment.seq));
+    if (arrival === FIN_ARRIVAL.ignored) this.#drops.outside += 1;
+    // DP 5.10: held or repeated, it is answered by a plain ACK, never by anything with FIN (appendix D 1).
+    if (arrival !== FIN_ARRIVAL.ordered) this.#receiver.wantAck();
+  }
+
+  #handleReset(): void {
+    // In TIME_WAIT all is said (RFC 1337). DP 5.11: the number of a RST is always 0, so there is nothing to check.
+    if (this.#state === 'TIME_WAIT') return;
+    const isDelivered = this.#closing.isClosed && this.#sender.isAllAcknowledged;
+    this.#close(isDelivered ? undefined : 'CONNECTION_RESET', false);
+  }
+
+  #handleAck(now: Millis, segment: Segment, payload: Uint8Array): void {
+    if (this.#state === 'SYN_RECEIVED') {
+      // The number of a final ACK may be 0 (appendix D 3); what it acknowledges tells whether it is for this connection.
+      if (this.#sender.offsetOf(segment.ack) !== 0) {
+        this.#drops.badAck += 1;
+        return;
+      }
+      this.#establish(now);
+    }
+    const isEmpty = payload.length === 0;
+    const { una, window } = this.#sender;
+    const isValid = this.#handleAckNumber(now, segment, segment.windowSegments, isEmpty);
+    if (isEmpty) {
+      const isNews = this.#sender.una !== una || this.#sender.window !== window;
+      if (isValid && !isNews) this.#answerProbe(now, segment);
+      return;
+    }
+    const blocks = parseSack(payload, BLOCKS);
+    if (blocks > 0) {
+      if (isValid) this.#sender.handleSack(now, BLOCKS, blocks);
+      return;
+    }
+    const arrival = this.#receiver.handleData(now, this.#receiver.offsetOf(segment.seq), payload);
+    if (arrival === ARRIVAL.delivered) {
+      if (!this.#receiver.isDiscarding) this.#events |= EVENT.readable;
+    } else if (arrival === ARRIVAL.duplicate) this.#drops.duplicate += 1;
+    else if (arrival === ARRIVAL.refused) this.#drops.refused += 1;
+    else if (arrival === ARRIVAL.beyond) this.#drops.outside += 1;
+  }
+
+  /** @returns Whether the number was one of ours that is not outdated. */
+  #handleAckNumber(now: Millis, segment: Segment, windowSegments: number, isEmpty: boolean): boolean {
+    const sender = this.#sender;
+    let ack = sender.offsetOf(segment.ack);
+    if (ack === sender.end + 1 && sender.isAllSent && this.#closing.isSent) {
+      this.#closing.acknowledged(now);
+      // The answer to a FIN always has this number, with or without the data in front of it (DP 5.10).
+      if ((segment.flags & FLAG.FIN) !== 0) return true;
+      ack = sender.end;
+    }
+    if (ack > sender.next) this.#drops.badAck += 1;
+    if (ack > sender.next || ack < sender.una) return false;
+    sender.handleAck(now, ack, windowSegments, isEmpty);
+    return true;
+  }
+
+  /** DP 5.18: an empty ACK with nothing new asks whether we live. */
+  #answerProbe(now: Millis, segment: Segment): void {
+    if (this.#isAnswer) return;
+    const expected = this.#receiver.next + (this.#receiver.isFinReached ? 1 : 0);
+    if (this.#receiver.offsetOf(segment.seq) !== expected || this.#sender.flight.count > 0) return;
+    // Once per 10 s, lest two of us answer each other for ever; but a window that was reopened is told at once. Who asks
+    // for a window itself says with that all that an answer would.
+    const isDue = now - this.#answeredAt >= KEEPALIVE_ANSWER_MS && !this.#sender.isProbing;
+    if (!this.#receiver.takeReopened() && !isDue) return;
+    this.#answeredAt = now;
+    this.#receiver.wantAck();
+  }
+
+  /** After anything that may have changed something: the end of it, and what the application should hear. */
+  #step(now: Millis): void {
+    if (!this.#transmit.isOpen) return;
+    if (this.#sender.isExhausted) {
+      this.#close('CONNECTION_LOST', true);
+      return;
+    }
+    if (this.#receiver.isFinReached && !this.#closing.isPeerDone) {
+      this.#closing.peerDone(now);
+      this.#events |= EVENT.readEnded | EVENT.readable;
+      this.#receiver.wantAck();
+    }
+    if (this.#state !== 'TIME_WAIT') this.#stepClosing(now);
+    if (this.#state === 'CLOSED') return;
+    if (this.#isBlocked && this.#sender.room >= this.#limits.writableBytes / 4) this.#tellWritable();
+    if (!this.#wasAcknowledged && this.isWriteAcknowledged) {
+      this.#wasAcknowledged = true;
+      this.#events |= EVENT.acknowledged;
+    }
+  }
+
+  #stepClosing(now: Millis): void {
+    const outcome = this.#closing.step(now);
+    if (outcome === OUTCOME.lost) {
+      this.#close('CONNECTION_LOST', true);
+    } else if (outcome === OUTCOME.forgotten) {
+      this.#close(undefined, true);
+    } else if (outcome === OUTCOME.over) {
+      if (!this.#sender.isAllAcknowledged) {
+        this.#isTruncated = true;
+        this.#error = 'CONNECTION_RESET';
+      }
+      this.#sender.release();
+      this.#state = 'TIME_WAIT';
+      this.#stateAt = now + TIMERS.timeWaitMs;
+    }
+  }
+
+  #tellWritable(): void {
+    if (!this.#isWritable || !this.#isBlocked) return;
+    if (this.#sender.room === 0) {
+      this.#starvedAt = this.#now + STARVED_MS;
+      return;
+    }
+    this.#isBlocked = false;
+    this.#events |= EVENT.writable;
+  }
+
+  #keepAlive(now: Millis): void {
+    if (this.#isOwn && this.#keepalives === KEEPALIVES_TO_OWN) {
+      this.#close('CONNECTION_LOST', true);
+      return;
+    }
+    // No reference version answers (DP 5.18): there it only keeps the connection and the NAT open.
+    this.#keepalives += 1;
+    this.#sentAt = now;
+    this.#transmit.isKeepaliveWanted = true;
+    this.#sender.shrink();
+    this.#receiver.shrink();
+  }
+
+  #handleStateTimeout(now: Millis): void {
+    if (this.#state === 'TIME_WAIT') {
+      this.#stateAt = NEVER;
+      // What arrived in order stays until it is read, or until nobody wants it.
+      if (this.#receiver.readableBytes > 0) this.#isTimeWaitOver = true;
+      else this.#close(this.#error, false);
+      return;
+    }
+    const isDialler = this.#state === 'SYN_SENT';
+    const limit = this.#beganAt + (isDialler ? DIAL_MS : SYN_RECEIVED_MS);
+    if (now >= limit) {
+      // A dialler that believes in the connection learns by the RST that it is none.
+      this.#close(isDialler ? 'DIAL_TIMEOUT' : 'TIMEOUT', this.#hasSyn);
+      return;
+    }
+    const schedule = isDialler ? SYN_AGAIN_MS : SYN_ACK_AGAIN_MS;
+    while (this.#repeats < schedule.length && this.#beganAt + schedule[this.#repeats]! <= now) this.#repeats += 1;
+    this.#stateAt = this.#repeats < schedule.length ? this.#beganAt + schedule[this.#repeats]! : limit;
+    if (isDialler) this.#transmit.synFlags = FLAG.SYN;
+    else if (this.#hasSyn) this.#transmit.synFlags = FLAG.SYN | FLAG.ACK;
+  }
+
+  #close(error: ErrorCode | undefined, withReset: boolean): void {
+    this.#state = 'CLOSED';
+    this.#error = error;
+    this.#stateAt = NEVER;
+    this.#transmit.isOpen = false;
+    this.#transmit.synFlags = 0;
+    this.#transmit.isResetWanted = withReset;
+    this.#sender.release();
+    this.#receiver.release();
+    this.#events |= EVENT.closed;
+  }
+}

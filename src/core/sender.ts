@@ -1,0 +1,512 @@
+/**
+ * The sending half of a connection: the bytes that the application wrote, how they are cut into segments, what may leave
+ * now and what must leave again. RFC 9293 §3.8, RFC 6298, RFC 8985; limits of DP 5.7, timers of DP 5.15 and 5.18.
+ * It counts in stream offsets (exact doubles from 0); FIN and everything about closing is in closing.ts.
+ */
+import type { Bytes, Millis } from '../config.ts';
+import { seqDiff } from '../wire/packet.ts';
+import { SACK_MAX_BLOCKS, sackLength } from '../wire/sack.ts';
+import { type BufferPool, ByteRing } from './buffer.ts';
+import { type AckSample, type CongestionControl, Pacer } from './congestion.ts';
+import { Flight } from './flight.ts';
+import { Rtt } from './rtt.ts';
+
+/** DP 5.15: retransmissions by the timer without progress, before the connection is given up. */
+const MAX_ATTEMPTS = 8;
+/** DP 5.18. */
+const FIRST_PROBE_MS: Millis = 500;
+const MAX_PROBE_MS: Millis = 30_000;
+const MAX_PROBES = 30;
+/**
+ * No reference version answers an empty ACK (DP 5.18), so a window update that got lost would close the window for
+ * ever: from here on one segment is sent beyond the window, as RFC 9293 §3.8.6.1 does.
+ */
+const EMPTY_PROBES_TO_REFERENCE = 3;
+/** RFC 5681 §3.2. */
+const DUPLICATES_FOR_LOSS = 3;
+/** Tail-loss probe (RFC 8985 §7.2): what peers may delay an ACK; DP 5.9: up to 40 ms for a single segment. */
+const SINGLE_DELAY_MS: Millis = 45;
+const DELAY_MS: Millis = 7;
+
+const NEVER = Number.POSITIVE_INFINITY;
+/** `S` */
+const FIRST_OF_SACK = 0x53;
+
+/** What a sender is made with. */
+export interface SenderOptions {
+  readonly pool: BufferPool;
+  readonly control: CongestionControl;
+  readonly initialSeq: number;
+  /** Largest payload of a segment. */
+  readonly segmentBytes: Bytes;
+  readonly writableBytes: Bytes;
+}
+
+/** Totals; they only rise. */
+export interface SenderCounters {
+  retransmits: number;
+  timeouts: number;
+  lossEpisodes: number;
+  probes: number;
+}
+
+/** Sending half. */
+export class Sender {
+  readonly flight: Flight = new Flight();
+  readonly rtt: Rtt = new Rtt();
+  readonly control: CongestionControl;
+  readonly counters: SenderCounters = { retransmits: 0, timeouts: 0, lossEpisodes: 0, probes: 0 };
+  readonly #ring: ByteRing;
+  readonly #pacer: Pacer;
+  readonly #initialSeq: number;
+  readonly #segmentBytes: Bytes;
+  readonly #writableBytes: Bytes;
+  /** Oldest byte kept, next byte to send for the first time, end of what was written. */
+  #una = 0;
+  #next = 0;
+  #end = 0;
+  #mostSegments = 0;
+  #isReference = true;
+  /** Free slots of the peer. */
+  #window = 0;
+  /** Losses below it belong to the present episode. */
+  #recover = 0;
+  #hasTimedOut = false;
+  #isRepairForced = false;
+  #duplicates = 0;
+  #attempts = 0;
+  #isLimited = false;
+  #progressAt: Millis = Number.NEGATIVE_INFINITY;
+  /** Offset of a segment to send again whatever the windows say, -1 without one. */
+  #urgent = -1;
+  #hasTailProbed = false;
+  #emptyProbes = 0;
+  #probeMs: Millis = FIRST_PROBE_MS;
+  #probesUnanswered = 0;
+  #isBeyondAllowed = false;
+  #isProbeWanted = false;
+  #isStarved = false;
+  #isExhausted = false;
+  #rtoAt: Millis = NEVER;
+  #tailAt: Millis = NEVER;
+  #persistAt: Millis = NEVER;
+  #paceAt: Millis = NEVER;
+  readonly #sample: AckSample = {
+    now: 0,
+    delivered: 0,
+    bytesInFlight: 0,
+    isWindowLimited: false,
+    isRecovering: false,
+    srtt: 0,
+    minRtt: 0,
+    deliveryRate: 0,
+  };
+
+  constructor(options: SenderOptions) {
+    this.control = options.control;
+    this.#ring = new ByteRing(options.pool.send, options.writableBytes);
+    this.#pacer = new Pacer(options.segmentBytes);
+    this.#initialSeq = options.initialSeq;
+    this.#segmentBytes = options.segmentBytes;
+    this.#writableBytes = options.writableBytes;
+  }
+
+  /** The peer is known. @param mostSegments - Outstanding at most, whatever it advertises (DP 5.7, appendix D 2). */
+  open(windowSegments: number, mostSegments: number, isReference: boolean): void {
+    this.#window = windowSegments;
+    this.#mostSegments = mostSegments;
+    this.#isReference = isReference;
+  }
+
+  /** Everything before it is acknowledged. */
+  get una(): number {
+    return this.#una;
+  }
+
+  get next(): number {
+    return this.#next;
+  }
+
+  /** Offset behind the last byte written: the number of our FIN. */
+  get end(): number {
+    return this.#end;
+  }
+
+  get isAllSent(): boolean {
+    return this.#next === this.#end;
+  }
+
+  get isAllAcknowledged(): boolean {
+    return this.#una === this.#end;
+  }
+
+  get window(): number {
+    return this.#window;
+  }
+
+  /** The peer's window is closed and something waits for it. */
+  get isProbing(): boolean {
+    return this.#persistAt !== NEVER;
+  }
+
+  /** When data was last acknowledged for the first time. */
+  get progressAt(): Millis {
+    return this.#progressAt;
+  }
+
+  /** The peer stopped acknowledging: eight retransmissions or thirty probes in vain. */
+  get isExhausted(): boolean {
+    return this.#isExhausted;
+  }
+
+  /** The pool refused memory for a write. Reading clears it. */
+  takeStarved(): boolean {
+    const was = this.#isStarved;
+    this.#isStarved = false;
+    return was;
+  }
+
+  /** Bytes that `write` would take. */
+  get room(): Bytes {
+    return Math.max(0, Math.min(this.#writableBytes, this.#ring.reach) - (this.#end - this.#una));
+  }
+
+  seqOf(offset: number): number {
+    return (this.#initialSeq + 1 + offset) >>> 0;
+  }
+
+  /** Stream offset of an acknowledgement number; below `una` when it is old. */
+  offsetOf(seq: number): number {
+    return this.#una + seqDiff(seq, this.seqOf(this.#una));
+  }
+
+  /** @returns How many bytes were taken. */
+  write(bytes: Uint8Array): number {
+    const used = this.#end - this.#una;
+    const length = Math.min(bytes.length, this.room);
+    if (length < bytes.length && used + length < this.#writableBytes) this.#isStarved = true;
+    if (length === 0 || !this.#ring.reserve(used + length, used)) return 0;
+    this.#ring.copyIn(used, bytes, 0, length);
+    this.#end += length;
+    return length;
+  }
+
+  /** Copies what was sent as segment: `length` bytes from `start` on. */
+  copy(start: number, length: Bytes, memory: Uint8Array, offset: number): void {
+    this.#ring.copyOut(start - this.#una, memory, offset, length);
+  }
+
+  /**
+   * Handles the acknowledgement number of a packet, then its SACK blocks, then its window.
+   *
+   * @param ack - Stream offset within `[una, next]`.
+   * @param windowSegments - Free slots, or -1 when the field means nothing.
+   * @param isEmpty - The packet had no payload.
+   */
+  handleAck(now: Millis, ack: number, windowSegments: number, isEmpty: boolean): void {
+    const before = this.flight.bytesInFlight;
+    const hadSlots = this.flight.count > 0;
+    this.flight.begin();
+    const popped = this.flight.acknowledge(now, ack, this.rtt.min);
+    if (popped > 0) this.#advance(now);
+    const isSame = windowSegments === this.#window;
+    if (windowSegments >= 0) this.#setWindow(now, windowSegments, popped > 0, hadSlots);
+    if (popped > 0) {
+      this.#duplicates = 0;
+    } else if (isEmpty && isSame && ack === this.#una && this.flight.count > 0) {
+      // RFC 5681 §2. SACKs say more and are counted by the flight; this is for a peer that sends none.
+      this.#duplicates += 1;
+      if (this.#duplicates === DUPLICATES_FOR_LOSS && this.flight.loseOnce(0)) this.#onLoss(now, before);
+    }
+    this.#settle(now, before);
+  }
+
+  /** Handles blocks of a SACK payload that came with the acknowledgement just handled. */
+  handleSack(now: Millis, blocks: Uint32Array, count: number): void {
+    const before = this.flight.bytesInFlight;
+    this.flight.begin();
+    for (let i = 0; i < count; i++) {
+      this.flight.sack(now, this.offsetOf(blocks[2 * i]!), this.offsetOf(blocks[2 * i + 1]!), this.rtt.min);
+    }
+    this.#settle(now, before);
+  }
+
+  /** Anything came from the peer: it lives. */
+  handleLife(): void {
+    this.#probesUnanswered = 0;
+  }
+
+  pollTimeout(): Millis {
+    return Math.min(this.#rtoAt, this.#tailAt, this.#persistAt, this.#paceAt, this.flight.reorderAt);
+  }
+
+  handleTimeout(now: Millis): void {
+    if (this.#paceAt <= now) this.#paceAt = NEVER;
+    if (this.#persistAt <= now) this.#onPersist(now);
+    if (this.#rtoAt <= now) this.#onRto(now);
+    if (this.flight.reorderAt <= now) {
+      const before = this.flight.bytesInFlight;
+      if (this.flight.detectLoss(now, this.rtt) > 0) this.#onLoss(now, before);
+    }
+    if (this.#tailAt <= now) {
+      this.#tailAt = NEVER;
+      this.#hasTailProbed = true;
+      const newest = this.flight.newestInFlight();
+      if (newest >= 0) {
+        this.#urgent = this.flight.start(newest);
+        this.counters.probes += 1;
+        this.#rtoAt = now + this.rtt.backedOff(this.#attempts);
+      }
+    }
+  }
+
+  /**
+   * Chooses the next segment to send and notes that it was sent.
+   *
+   * @returns Its index in `flight`, or -1 when nothing may be sent now.
+   */
+  poll(now: Millis): number {
+    const again = this.#pollAgain(now);
+    if (again >= 0) {
+      this.flight.resend(now, again);
+      this.counters.retransmits += 1;
+      this.#sent(now, this.flight.length(again));
+      return again;
+    }
+    const length = this.#pollNew(now);
+    if (length === 0) return -1;
+    const i = this.flight.push(now, this.#next, length);
+    this.#next += length;
+    this.#isBeyondAllowed = false;
+    this.#sent(now, length);
+    if (!this.#hasTailProbed) this.#armTail(now);
+    return i;
+  }
+
+  /** Whether an empty ACK should go as a window probe. Reading clears it. */
+  takeProbe(): boolean {
+    const was = this.#isProbeWanted;
+    this.#isProbeWanted = false;
+    return was;
+  }
+
+  /** A first sample: the time that the SYN exchange took. */
+  handleSynSample(now: Millis, sample: Millis): void {
+    this.rtt.update(now, sample);
+  }
+
+  /** Gives the memory back that is not needed. @returns False when bytes are still kept. */
+  shrink(): boolean {
+    if (this.#end !== this.#una) return false;
+    this.#ring.release();
+    return true;
+  }
+
+  /** Throws away everything unsent and unacknowledged. */
+  release(): void {
+    this.flight.clear();
+    this.#una = this.#end;
+    this.#next = this.#end;
+    this.#ring.release();
+    this.#rtoAt = this.#tailAt = this.#persistAt = this.#paceAt = NEVER;
+    this.#urgent = -1;
+    this.#isProbeWanted = false;
+  }
+
+  #advance(now: Millis): void {
+    const una = this.flight.count > 0 ? this.flight.start(0) : this.#next;
+    this.#ring.drop(una - this.#una);
+    this.#una = una;
+    if (una === this.#end) this.#ring.yield();
+    this.#progressAt = now;
+    this.#attempts = 0;
+    this.#hasTailProbed = false;
+    this.#rtoAt = this.flight.count > 0 && this.#window > 0 ? now + this.rtt.rto : NEVER;
+    this.#armTail(now);
+  }
+
+  /** Common end of an acknowledgement: sample, control, losses. */
+  #settle(now: Millis, before: Bytes): void {
+    const { flight, rtt } = this;
+    if (flight.delivered > 0) {
+      if (!Number.isNaN(flight.sample)) rtt.update(now, flight.sample);
+      const sample = this.#sample;
+      sample.now = now;
+      sample.delivered = flight.delivered;
+      sample.bytesInFlight = before;
+      sample.isWindowLimited = this.#isLimited;
+      sample.isRecovering = this.#una < this.#recover && !this.#hasTimedOut;
+      sample.srtt = rtt.srtt;
+      sample.minRtt = rtt.min;
+      sample.deliveryRate = flight.rate;
+      this.control.onAck(sample);
+    }
+    if (flight.count > 0 && flight.detectLoss(now, rtt) > 0) this.#onLoss(now, before);
+    if (flight.count === 0) {
+      this.#tailAt = NEVER;
+      this.#rtoAt = NEVER;
+    }
+  }
+
+  #setWindow(now: Millis, windowSegments: number, isNew: boolean, hadSlots: boolean): void {
+    if (!isNew) {
+      // A window shrinks by what arrives, and then the acknowledgement rises. A smaller one without that was overtaken on
+      // the way, or counts segments behind a gap, which our own count holds already. Zero is believed while something is
+      // under way (the peer drops it); else it is the keepalive of an old peer, which always carries 0 (DP 5.7).
+      const isBelieved = windowSegments > this.#window || (windowSegments === 0 && hadSlots);
+      if (!isBelieved) return;
+    }
+    const wasClosed = this.#window === 0;
+    this.#window = windowSegments;
+    if (windowSegments === 0) {
+      if (!wasClosed) this.#probeMs = FIRST_PROBE_MS;
+      this.#rtoAt = NEVER;
+      this.#tailAt = NEVER;
+      if (this.#persistAt === NEVER) this.#persistAt = now + this.#probeMs;
+      return;
+    }
+    this.#persistAt = NEVER;
+    if (!wasClosed) return;
+    this.#emptyProbes = 0;
+    this.#isBeyondAllowed = false;
+    this.#isProbeWanted = false;
+    if (this.flight.count > 0) {
+      // What was sent into the closed window was dropped or parked (DP 5.6): the oldest goes again at once.
+      this.#urgent = this.flight.start(0);
+      this.#rtoAt = now + this.rtt.rto;
+    }
+  }
+
+  #onLoss(now: Millis, before: Bytes): void {
+    if (this.#una < this.#recover) return;
+    this.#recover = this.#next;
+    this.#hasTimedOut = false;
+    this.#isRepairForced = true;
+    this.#tailAt = NEVER;
+    this.counters.lossEpisodes += 1;
+    this.control.onLoss(now, before);
+  }
+
+  #onRto(now: Millis): void {
+    if (this.#attempts === MAX_ATTEMPTS) {
+      this.#isExhausted = true;
+      this.#rtoAt = NEVER;
+      return;
+    }
+    this.#attempts += 1;
+    this.counters.timeouts += 1;
+    this.flight.loseAll();
+    this.control.onTimeout(now);
+    this.#recover = this.#next;
+    // RFC 5681 §3.1: slow start repairs what the timer declared lost.
+    this.#hasTimedOut = true;
+    this.#isRepairForced = true;
+    this.#urgent = -1;
+    this.#tailAt = NEVER;
+    this.#rtoAt = now + this.rtt.backedOff(this.#attempts);
+  }
+
+  #onPersist(now: Millis): void {
+    if (this.flight.count === 0 && this.isAllSent) {
+      // Nothing waits for the window; `write` and `poll` start the timer again.
+      this.#persistAt = NEVER;
+      return;
+    }
+    if (this.#probesUnanswered === MAX_PROBES) {
+      this.#isExhausted = true;
+      this.#persistAt = NEVER;
+      return;
+    }
+    this.#probesUnanswered += 1;
+    this.counters.probes += 1;
+    this.#probeMs = Math.min(MAX_PROBE_MS, 2 * this.#probeMs);
+    this.#persistAt = now + this.#probeMs;
+    if (this.flight.count > 0) {
+      this.#urgent = this.flight.start(0);
+    } else if (this.#isReference && this.#emptyProbes >= EMPTY_PROBES_TO_REFERENCE) {
+      this.#isBeyondAllowed = true;
+    } else {
+      this.#emptyProbes += 1;
+      this.#isProbeWanted = true;
+    }
+  }
+
+  /** Index of a segment to send again, or -1. */
+  #pollAgain(now: Millis): number {
+    if (this.#urgent >= 0) {
+      const i = this.flight.indexOf(this.#urgent);
+      this.#urgent = -1;
+      if (i >= 0) return i;
+    }
+    if (this.#window === 0) return -1;
+    const i = this.flight.nextLost();
+    if (i < 0) return -1;
+    if (this.#isRepairForced) {
+      // RFC 6675 §5: the first repair of an episode goes whatever is in flight.
+      this.#isRepairForced = false;
+      return i;
+    }
+    return this.#isAllowed(now, this.flight.length(i)) ? i : -1;
+  }
+
+  /** Length of the next new segment that may go, or 0. */
+  #pollNew(now: Millis): Bytes {
+    // Repairs come first; what holds them holds new data too.
+    if (this.flight.lost > 0 && this.#window > 0) return 0;
+    if (this.#next === this.#end) {
+      this.#isLimited = false;
+      return 0;
+    }
+    const { flight } = this;
+    // DP 5.7: slots count segments, selectively acknowledged ones included.
+    const isBeyond = this.#isBeyondAllowed && flight.count === 0;
+    if (!isBeyond && flight.count >= Math.min(this.#window, this.#mostSegments)) {
+      this.#isLimited = false;
+      if (this.#window === 0 && this.#persistAt === NEVER) this.#persistAt = now + this.#probeMs;
+      return 0;
+    }
+    const length = this.#cut();
+    return isBeyond || this.#isAllowed(now, length) ? length : 0;
+  }
+
+  /** Whether congestion control and pacing let `length` bytes go. */
+  #isAllowed(now: Millis, length: Bytes): boolean {
+    const { bytesInFlight } = this.flight;
+    const { window, pacingRate } = this.control;
+    if (bytesInFlight > 0 && bytesInFlight + length > window) {
+      this.#isLimited = true;
+      return false;
+    }
+    const at = this.#pacer.ready(now, pacingRate);
+    if (at <= now) return true;
+    this.#paceAt = at;
+    this.#isLimited = 2 * bytesInFlight >= window;
+    return false;
+  }
+
+  /** Length of the next new segment. */
+  #cut(): Bytes {
+    const place = this.#next - this.#una;
+    const length = Math.min(this.#segmentBytes, this.#end - this.#next);
+    if (length < sackLength(1) || this.#ring.byteAt(place) !== FIRST_OF_SACK) return length;
+    // DP 5.8, trap: what looks like a SACK is swallowed by peers for ever. The first byte goes alone.
+    const isMarked = this.#ring.byteAt(place + 1) === 0x41 && this.#ring.byteAt(place + 2) === 0x43;
+    const blocks = this.#ring.byteAt(place + 4);
+    const isSack = isMarked && this.#ring.byteAt(place + 3) === 0x4b && blocks >= 1 && blocks <= SACK_MAX_BLOCKS;
+    return isSack && length >= sackLength(blocks) ? 1 : length;
+  }
+
+  #sent(now: Millis, length: Bytes): void {
+    this.#pacer.sent(length);
+    if (this.#rtoAt === NEVER && this.#window > 0) this.#rtoAt = now + this.rtt.backedOff(this.#attempts);
+  }
+
+  /** RFC 8985 §7.2: when to ask after the tail of a flight, unless the timeout comes sooner. */
+  #armTail(now: Millis): void {
+    this.#tailAt = NEVER;
+    if (this.flight.count === 0 || this.flight.lost > 0 || !this.rtt.hasSample || this.#window === 0) return;
+    if (this.#una < this.#recover) return;
+    const at = now + 2 * this.rtt.srtt + (this.flight.count === 1 ? SINGLE_DELAY_MS : DELAY_MS);
+    if (at < this.#rtoAt) this.#tailAt = at;
+  }
+}
