@@ -1,0 +1,192 @@
+/**
+ * What the registry knows of others, cached: identity keys, addresses, names, trust (CP 1.8, 1.9). Strangers can make
+ * us ask only within a budget; a question under way is never asked twice.
+ */
+import { LIMITS, type Millis, TIMERS } from '../config.ts';
+import type { ErrorCode } from '../errors.ts';
+import { fromBase64 } from '../wire/base64.ts';
+import { parseHostPort } from '../wire/host-port.ts';
+import { CHALLENGE } from '../wire/registry.ts';
+import type { RegistryClient, RegistryOutcome } from './registry-client.ts';
+
+/** Where a node can be reached. */
+export interface Location {
+  readonly host: string;
+  readonly port: number;
+  readonly isRelayOnly: boolean;
+}
+
+/** A value, or why there is none. */
+export type Found<T> = { ok: true; value: T } | { ok: false; code: ErrorCode; message: string };
+
+type Then<T> = (now: Millis, found: Found<T>) => void;
+
+interface Cached<T> {
+  readonly found: Found<T>;
+  readonly until: Millis;
+}
+
+const CACHE_ENTRIES = 16_384;
+/** DP 3.10: negative answers are kept 3 s. */
+const NEGATIVE_MS = 3_000;
+const KEY_MS = 3_600_000;
+const LOCATION_MS = 60_000;
+const NOT_REGISTERED = { ok: false, code: 'RENDEZVOUS_UNREACHABLE', message: 'Not registered yet' } as const;
+
+/** Questions about other nodes. `then` may run before the call returns. */
+export class Directory {
+  readonly #client: RegistryClient;
+  readonly #keys: Cache<Uint8Array> = new Cache();
+  readonly #locations: Cache<Location> = new Cache();
+  readonly #names: Cache<number> = new Cache();
+  /** 0 until registered. */
+  nodeId = 0;
+
+  constructor(client: RegistryClient) {
+    this.#client = client;
+  }
+
+  /** The Ed25519 key that the registry has for a node. */
+  key(now: Millis, peer: number, then: Then<Uint8Array>): void {
+    const requester_id = this.nodeId;
+    const fields = { type: 'lookup', node_id: peer, ...(requester_id === 0 ? {} : { requester_id }) };
+    const challenge = requester_id === 0 ? {} : { challenge: CHALLENGE.lookup(requester_id, peer) };
+    this.#ask(
+      now,
+      { cache: this.#keys, name: `${peer}`, request: { fields, ...challenge }, keepMs: KEY_MS },
+      then,
+      (answer) => {
+        const key = typeof answer.public_key === 'string' ? fromBase64(answer.public_key) : undefined;
+        return key?.length === 32 ? key : undefined;
+      },
+    );
+  }
+
+  /** The key if it was asked before and is still kept. */
+  cachedKey(now: Millis, peer: number): Uint8Array | undefined {
+    const cached = this.#keys.get(now, `${peer}`);
+    return cached?.ok ? cached.value : undefined;
+  }
+
+  /** The next question for this node's key goes to the registry. */
+  forgetKey(peer: number): void {
+    this.#keys.delete(`${peer}`);
+  }
+
+  /** The address of a node that lets us see it. */
+  location(now: Millis, peer: number, then: Then<Location>): void {
+    if (this.nodeId === 0) {
+      then(now, NOT_REGISTERED);
+      return;
+    }
+    const fields = { type: 'resolve', node_id: peer, requester_id: this.nodeId };
+    const request = { fields, challenge: CHALLENGE.resolve(this.nodeId, peer) };
+    this.#ask(now, { cache: this.#locations, name: `${peer}`, request, keepMs: LOCATION_MS }, then, (answer) => {
+      const address = typeof answer.real_addr === 'string' ? parseHostPort(answer.real_addr) : undefined;
+      return address === undefined ? undefined : { ...address, isRelayOnly: answer.relay_only === true };
+    });
+  }
+
+  forgetLocation(peer: number): void {
+    this.#locations.delete(`${peer}`);
+  }
+
+  /** The node that has a host name. Private names resolve for those they trust, so we say who asks (CP 1.8.3). */
+  name(now: Millis, hostname: string, then: Then<number>): void {
+    const requester_id = this.nodeId;
+    const fields = { type: 'resolve_hostname', hostname, ...(requester_id === 0 ? {} : { requester_id }) };
+    const challenge = requester_id === 0 ? {} : { challenge: CHALLENGE.resolveHostname(requester_id) };
+    const request = { fields, ...challenge };
+    this.#ask(now, { cache: this.#names, name: hostname, request, keepMs: TIMERS.nameCacheMs }, then, (answer) =>
+      typeof answer.node_id === 'number' ? answer.node_id : undefined,
+    );
+  }
+
+  /** Whether the registry holds a trust pair or a shared network for us and `peer`. Not cached here. */
+  trust(now: Millis, peer: number, then: (now: Millis, isTrusted: boolean) => void): void {
+    if (this.nodeId === 0) {
+      then(now, false);
+      return;
+    }
+    const challenge = CHALLENGE.checkTrust(this.nodeId, peer);
+    const fields = { type: 'check_trust', node_id: this.nodeId, peer_id: peer, requester_id: this.nodeId };
+    this.#client.request(now, { fields, challenge, isIdempotent: true }, (at, outcome) => {
+      then(at, outcome.ok && outcome.answer.trusted === true);
+    });
+  }
+
+  #ask<T>(
+    now: Millis,
+    what: { cache: Cache<T>; name: string; request: { fields: { type: string }; challenge?: string }; keepMs: Millis },
+    then: Then<T>,
+    read: (answer: { readonly [field: string]: unknown }) => T | undefined,
+  ): void {
+    const { cache, name } = what;
+    const cached = cache.get(now, name);
+    if (cached !== undefined) {
+      then(now, cached);
+      return;
+    }
+    if (!cache.join(name, then)) return;
+    this.#client.request(now, { ...what.request, isIdempotent: true }, (at, outcome) => {
+      const found = foundIn(outcome, read);
+      // A registry that is down says nothing about the node: ask again next time.
+      const isKept = found.ok || found.code !== 'RENDEZVOUS_UNREACHABLE';
+      if (isKept) cache.set(name, { found, until: at + (found.ok ? what.keepMs : NEGATIVE_MS) });
+      for (const waiting of cache.leave(name)) waiting(at, found);
+    });
+  }
+}
+
+/** Answers by name, and who waits for one; both bounded. */
+class Cache<T> {
+  readonly #entries = new Map<string, Cached<T>>();
+  readonly #waiting = new Map<string, Then<T>[]>();
+
+  get(now: Millis, name: string): Found<T> | undefined {
+    const entry = this.#entries.get(name);
+    if (entry === undefined || entry.until <= now) return undefined;
+    return entry.found;
+  }
+
+  set(name: string, entry: Cached<T>): void {
+    this.#entries.delete(name);
+    if (this.#entries.size >= CACHE_ENTRIES) {
+      const oldest = this.#entries.keys().next();
+      if (!oldest.done) this.#entries.delete(oldest.value);
+    }
+    this.#entries.set(name, entry);
+  }
+
+  delete(name: string): void {
+    this.#entries.delete(name);
+  }
+
+  /** Waits for the answer. @returns True for the first one, who has to ask. */
+  join(name: string, then: Then<T>): boolean {
+    const waiting = this.#waiting.get(name);
+    if (waiting === undefined) {
+      this.#waiting.set(name, [then]);
+      return true;
+    }
+    if (waiting.length < LIMITS.lookupQueue) waiting.push(then);
+    return false;
+  }
+
+  leave(name: string): Then<T>[] {
+    const waiting = this.#waiting.get(name) ?? [];
+    this.#waiting.delete(name);
+    return waiting;
+  }
+}
+
+function foundIn<T>(
+  outcome: RegistryOutcome,
+  read: (answer: { readonly [field: string]: unknown }) => T | undefined,
+): Found<T> {
+  if (!outcome.ok) return outcome;
+  const value = read(outcome.answer);
+  if (value === undefined)
+    return { ok: false, code: 'PROTOCOL', message: 'The registry sent an answer without its fields' };
+  return { ok: true, value };
+}

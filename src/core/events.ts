@@ -1,0 +1,38 @@
+/** What an endpoint tells its driver: results, news for the application, and work for the runtime. */
+import type { Millis } from '../config.ts';
+import type { ErrorCode } from '../errors.ts';
+import type { Job } from './jobs.ts';
+import type { TrustEvent } from './trust-exchange.ts';
+
+/** Index of a connection of one endpoint; never reused while the endpoint lives. */
+export type ConnectionId = number;
+/** Number of a question; its answer carries the same. */
+export type Ticket = number;
+
+/** One object of the registry's JSON protocol. */
+export type RegistryObject = { readonly type: string; readonly [field: string]: unknown };
+
+/** How a question ended. */
+export type Outcome = { ok: true; value: unknown } | { ok: false; code: ErrorCode; message: string };
+
+/** News and work, in the order they came about. */
+export type Event =
+  | { type: 'job'; id: number; job: Job }
+  | { type: 'openLink'; link: number }
+  | { type: 'closeLink'; link: number }
+  | { type: 'registered'; nodeId: number; hostname: string | undefined; hostnameError: string | undefined }
+  | { type: 'registryState'; isOnline: boolean; code: ErrorCode | undefined }
+  | { type: 'accepted'; connection: ConnectionId; peer: number; network: number; peerPort: number; port: number }
+  /** `bits` are `EVENT` bits of connection.ts. */
+  | { type: 'connection'; connection: ConnectionId; bits: number }
+  | { type: 'datagram'; peer: number; network: number; peerPort: number; port: number; bytes: Uint8Array }
+  | { type: 'answer'; ticket: Ticket; outcome: Outcome }
+  | { type: 'trust'; event: TrustEvent }
+  | { type: 'saveTrust'; text: string }
+  | { type: 'diagnostic'; level: 'info' | 'warning'; code: string; facts: Record<string, number | string> };
+
+/** Time since something was sent, as `pong` answers carry it. */
+export interface Pong {
+  readonly rttMs: Millis;
+  readonly bytes: number;
+}

@@ -1,0 +1,85 @@
+/**
+ * Underlay addresses as small integers: core and its queues carry the integer, the driver the address. Paths that
+ * nobody holds are recycled, so that a flood from many addresses costs a bounded table.
+ */
+import { LIMITS } from '../config.ts';
+
+/** No path. */
+export const NO_PATH = -1;
+
+interface Entry {
+  readonly host: string;
+  readonly port: number;
+  readonly text: string;
+  holders: number;
+}
+
+/** The table of one endpoint. */
+export class Paths {
+  readonly #ids = new Map<string, number>();
+  readonly #entries: (Entry | undefined)[] = [];
+  readonly #free: number[] = [];
+  /** Ids that nobody held when they were made, oldest first; looked through when room is needed. */
+  #loose: number[] = [];
+
+  get size(): number {
+    return this.#ids.size;
+  }
+
+  /** The path of an address, made if need be. Valid until the next `intern`, unless held. */
+  intern(host: string, port: number): number {
+    const text = `${host} ${port}`;
+    const known = this.#ids.get(text);
+    if (known !== undefined) return known;
+    if (this.#ids.size >= LIMITS.paths) this.#recycle();
+    const id = this.#free.pop() ?? this.#entries.length;
+    this.#entries[id] = { host, port, text, holders: 0 };
+    this.#ids.set(text, id);
+    this.#loose.push(id);
+    return id;
+  }
+
+  /** @throws RangeError for an id that was recycled; holders never see that. */
+  host(path: number): string {
+    return this.#entry(path).host;
+  }
+
+  port(path: number): number {
+    return this.#entry(path).port;
+  }
+
+  /** Whether the id stands for an address now. */
+  has(path: number): boolean {
+    return this.#entries[path] !== undefined;
+  }
+
+  /** Keeps `path` from being recycled until `release`. Holds are counted. */
+  hold(path: number): void {
+    if (path !== NO_PATH) this.#entry(path).holders += 1;
+  }
+
+  release(path: number): void {
+    if (path === NO_PATH) return;
+    const entry = this.#entry(path);
+    entry.holders -= 1;
+    if (entry.holders === 0) this.#loose.push(path);
+  }
+
+  #entry(path: number): Entry {
+    const entry = this.#entries[path];
+    if (entry === undefined) throw new RangeError(`no path ${path}`);
+    return entry;
+  }
+
+  /** Frees the older half of the paths that nobody holds. */
+  #recycle(): void {
+    const loose = [...new Set(this.#loose)].filter((id) => this.#entries[id]?.holders === 0);
+    const leaving = Math.ceil(loose.length / 2);
+    for (const id of loose.slice(0, leaving)) {
+      this.#ids.delete(this.#entry(id).text);
+      this.#entries[id] = undefined;
+      this.#free.push(id);
+    }
+    this.#loose = loose.slice(leaving);
+  }
+}

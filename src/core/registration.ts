@@ -1,0 +1,296 @@
+/**
+ * Being known at the rendezvous: the reflexive address, registration, heartbeats, the beacon's record of us, and the
+ * mailbox of trust messages (DP 4.8, CP 1.7, CP 2.7). It says what to ask; registry-client.ts carries it.
+ */
+import { type Millis, TIMERS } from '../config.ts';
+import type { ErrorCode } from '../errors.ts';
+import { toBase64 } from '../wire/base64.ts';
+import { discoverText, emitDiscover } from '../wire/beacon.ts';
+import { formatHostPort, isPrivateHost, parseHostPort } from '../wire/host-port.ts';
+import { CHALLENGE } from '../wire/registry.ts';
+import type { RegistryObject } from './events.ts';
+import type { Jobs } from './jobs.ts';
+import type { RegistryClient, RegistryOutcome } from './registry-client.ts';
+
+/** What an agent tells the registry of itself. */
+export interface Profile {
+  readonly publicKey: Uint8Array;
+  readonly identity: number;
+  readonly hostname: string | undefined;
+  readonly tags: readonly string[];
+  readonly isPublic: boolean;
+  readonly version: string;
+  readonly localPort: number;
+  readonly lanAddresses: readonly string[];
+  /** The registry's host: the beacon is there, one port up, unless the registry names others. */
+  readonly rendezvous: { readonly host: string; readonly port: number };
+}
+
+/** What came of it. */
+export type RegistrationNews =
+  | { type: 'registered'; nodeId: number; hostname: string | undefined; hostnameError: string | undefined }
+  | { type: 'state'; isOnline: boolean; code: ErrorCode | undefined }
+  | { type: 'beacon'; host: string; port: number }
+  | { type: 'mailbox'; answer: RegistryObject };
+
+/** A Discover is answered at once on a good network; registration does not wait longer for it. */
+const DISCOVER_WAIT_MS = 400;
+/** Clients believe a Discover reply only this long after their own Discover (design: decision 12). */
+const DISCOVER_BELIEF_MS = 2_000;
+const NEVER = Number.NEGATIVE_INFINITY;
+
+/** The life of one agent at the rendezvous. */
+export class Registration {
+  readonly #client: RegistryClient;
+  readonly #jobs: Jobs;
+  readonly #profile: Profile;
+  #nodeId = 0;
+  #isOnline = false;
+  #isBusy = false;
+  #beacon: { host: string; port: number };
+  #reflexive: { host: string; port: number } | undefined;
+  #wantsSignedDiscover = false;
+  #registerAt: Millis = Number.POSITIVE_INFINITY;
+  #heartbeatAt: Millis = Number.POSITIVE_INFINITY;
+  #failures = 0;
+  #discoverAt: Millis = Number.POSITIVE_INFINITY;
+  #discoveredAt: Millis = NEVER;
+  #pollAt: Millis = Number.POSITIVE_INFINITY;
+  #polledAt: Millis = NEVER;
+  #isPolling = false;
+  #wantsFastPoll = false;
+  #mailboxAck = 0;
+  #unixOffset: Millis;
+  readonly #news: RegistrationNews[] = [];
+  readonly #frames: Uint8Array[] = [];
+
+  constructor(client: RegistryClient, jobs: Jobs, profile: Profile, unixOffset: Millis) {
+    this.#client = client;
+    this.#jobs = jobs;
+    this.#profile = profile;
+    this.#unixOffset = unixOffset;
+    this.#beacon = { host: profile.rendezvous.host, port: profile.rendezvous.port + 1 };
+  }
+
+  /** 0 before the first registration. */
+  get nodeId(): number {
+    return this.#nodeId;
+  }
+
+  get isOnline(): boolean {
+    return this.#isOnline;
+  }
+
+  /** Our address as the beacon sees it. */
+  get reflexive(): { host: string; port: number } | undefined {
+    return this.#reflexive;
+  }
+
+  /** Begins: reflexive address and link at the same time. */
+  start(now: Millis): void {
+    this.#news.push({ type: 'beacon', ...this.#beacon });
+    this.#client.start();
+    this.#discover(now);
+  }
+
+  /** The wall clock moved, or a minute passed. @param unixOffset - Unix ms minus monotonic ms. */
+  setUnixOffset(unixOffset: Millis): void {
+    this.#unixOffset = unixOffset;
+  }
+
+  /** The link is open: ask where the beacon is, then register. */
+  handleOpen(now: Millis): void {
+    this.#client.request(now, { fields: { type: 'beacon_list' }, isIdempotent: true }, (at, outcome) => {
+      this.#readBeacons(at, outcome);
+      this.#registerAt = this.#reflexive === undefined ? at + DISCOVER_WAIT_MS : at;
+    });
+  }
+
+  handleClosed(code: ErrorCode | undefined): void {
+    if (this.#isOnline || code !== undefined) this.#news.push({ type: 'state', isOnline: false, code });
+    this.#isOnline = false;
+    this.#isBusy = false;
+    this.#registerAt = Number.POSITIVE_INFINITY;
+  }
+
+  /** A Discover reply from the beacon. @returns False when nobody asked for it. */
+  handleReflexive(now: Millis, host: string, port: number): boolean {
+    if (now - this.#discoveredAt > DISCOVER_BELIEF_MS) return false;
+    // DP 4.8: a private address is no reflexive address, unless the beacon itself is on such a network.
+    if (isPrivateHost(host) && !isPrivateHost(this.#beacon.host)) return true;
+    const before = this.#reflexive;
+    this.#reflexive = { host, port };
+    if (before?.host === host && before.port === port) return true;
+    if (this.#registerAt !== Number.POSITIVE_INFINITY || (this.#isOnline && before !== undefined))
+      this.#registerAt = now;
+    return true;
+  }
+
+  /** The beacon says that something waits (DP 4.6); a hint, so limited. */
+  handleNotify(now: Millis): void {
+    if (now - this.#polledAt >= TIMERS.pollBusyMs) this.#pollAt = Math.min(this.#pollAt, now);
+  }
+
+  /** Whether answers are awaited: then the mailbox is read every 2 s (CP 2.7). */
+  setFastPoll(now: Millis, wanted: boolean): void {
+    if (wanted && !this.#wantsFastPoll && this.#isOnline) {
+      this.#pollAt = Math.min(this.#pollAt, Math.max(now, this.#polledAt + TIMERS.pollBusyMs));
+    }
+    this.#wantsFastPoll = wanted;
+  }
+
+  /** The mailbox entries up to `seq` are safe on our side; the next poll says so. */
+  acknowledgeMailbox(seq: number): void {
+    this.#mailboxAck = Math.max(this.#mailboxAck, seq);
+  }
+
+  handleTimeout(now: Millis): void {
+    if (now >= this.#discoverAt) this.#discover(now);
+    if (!this.#client.isOpen) return;
+    if (now >= this.#registerAt && !this.#isBusy) this.#register(now);
+    if (now >= this.#heartbeatAt) this.#heartbeat(now);
+    if (now >= this.#pollAt && !this.#isPolling) this.#poll(now);
+  }
+
+  pollTimeout(): Millis {
+    if (!this.#client.isOpen) return this.#discoverAt;
+    const register = this.#isBusy ? Number.POSITIVE_INFINITY : this.#registerAt;
+    const poll = this.#isPolling ? Number.POSITIVE_INFINITY : this.#pollAt;
+    return Math.min(this.#discoverAt, register, this.#heartbeatAt, poll);
+  }
+
+  pollNews(): RegistrationNews | undefined {
+    return this.#news.shift();
+  }
+
+  /** Datagrams for the beacon. */
+  pollFrame(): Uint8Array | undefined {
+    return this.#frames.shift();
+  }
+
+  #readBeacons(now: Millis, outcome: RegistryOutcome): void {
+    const list = outcome.ok && Array.isArray(outcome.answer.beacons) ? outcome.answer.beacons.slice(0, 64) : [];
+    const known = list
+      .map((entry: { addr?: unknown } | null) =>
+        typeof entry?.addr === 'string' ? parseHostPort(entry.addr) : undefined,
+      )
+      .filter((entry) => entry !== undefined);
+    if (known.length === 0) return;
+    const key = this.#profile.publicKey;
+    const chosen = known[(((key[0] ?? 0) << 8) | (key[1] ?? 0)) % known.length];
+    if (chosen === undefined) return;
+    // A beacon that listens everywhere does not know its address: it is where the registry is.
+    const host = chosen.host === '0.0.0.0' || chosen.host === '::' ? this.#profile.rendezvous.host : chosen.host;
+    if (host === this.#beacon.host && chosen.port === this.#beacon.port) return;
+    this.#beacon = { host, port: chosen.port };
+    this.#news.push({ type: 'beacon', host, port: chosen.port });
+    this.#discover(now);
+  }
+
+  #register(now: Millis): void {
+    this.#registerAt = Number.POSITIVE_INFINITY;
+    this.#isBusy = true;
+    const { hostname, version, lanAddresses, localPort } = this.#profile;
+    const publicKey = toBase64(this.#profile.publicKey);
+    const own = this.#reflexive ?? { host: '0.0.0.0', port: localPort };
+    const listenAddress = formatHostPort(own.host, own.port);
+    const fields: RegistryObject = {
+      type: 'register',
+      listen_addr: listenAddress,
+      public_key: publicKey,
+      version,
+      protocol_version: 1,
+      ...(hostname === undefined ? {} : { hostname }),
+      ...(lanAddresses.length === 0 ? {} : { lan_addrs: lanAddresses }),
+    };
+    const request = { fields, challenge: CHALLENGE.register(listenAddress, publicKey), isIdempotent: true };
+    this.#client.request(now, request, (at, outcome) => this.#registered(at, outcome));
+  }
+
+  #registered(now: Millis, outcome: RegistryOutcome): void {
+    this.#isBusy = false;
+    if (!outcome.ok || typeof outcome.answer.node_id !== 'number') {
+      const code = outcome.ok ? 'PROTOCOL' : outcome.code;
+      this.#news.push({ type: 'state', isOnline: false, code });
+      this.#registerAt = now + 2_000;
+      return;
+    }
+    const { answer } = outcome;
+    const isFirst = this.#nodeId === 0;
+    this.#nodeId = answer.node_id as number;
+    this.#wantsSignedDiscover = answer.discover_sig === true;
+    this.#isOnline = true;
+    this.#failures = 0;
+    this.#heartbeatAt = now + TIMERS.heartbeatMs;
+    this.#pollAt = Math.min(this.#pollAt, now + (this.#wantsFastPoll ? TIMERS.pollBusyMs : TIMERS.pollIdleMs));
+    this.#discover(now);
+    if (isFirst || this.#profile.isPublic || this.#profile.tags.length > 0) this.#describe(now);
+    const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+    const hostname = text(answer.hostname);
+    const hostnameError = text(answer.hostname_error);
+    this.#news.push({ type: 'registered', nodeId: this.#nodeId, hostname, hostnameError });
+  }
+
+  #describe(now: Millis): void {
+    const node_id = this.#nodeId;
+    const ignore = (): void => {};
+    const { tags, isPublic } = this.#profile;
+    if (tags.length > 0) {
+      const challenge = CHALLENGE.setTags(node_id);
+      this.#client.request(now, { fields: { type: 'set_tags', node_id, tags }, challenge, isIdempotent: true }, ignore);
+    }
+    const challenge = CHALLENGE.setVisibility(node_id);
+    const fields = { type: 'set_visibility', node_id, public: isPublic };
+    this.#client.request(now, { fields, challenge, isIdempotent: true }, ignore);
+  }
+
+  #heartbeat(now: Millis): void {
+    this.#heartbeatAt = now + TIMERS.heartbeatMs;
+    const node_id = this.#nodeId;
+    const fields = { type: 'heartbeat', node_id };
+    const request = { fields, challenge: CHALLENGE.heartbeat(node_id), isIdempotent: true };
+    this.#client.request(now, request, (at, outcome) => {
+      if (outcome.ok) {
+        this.#failures = 0;
+        return;
+      }
+      // CP 1.7.4: an unknown node registers again at once, other failures after three in a row.
+      this.#failures += 1;
+      if (outcome.code === 'NOT_FOUND' || this.#failures >= 3) this.#registerAt = at;
+    });
+  }
+
+  #poll(now: Millis): void {
+    this.#isPolling = true;
+    this.#polledAt = now;
+    const node_id = this.#nodeId;
+    const fields = { type: 'poll_handshakes', node_id, ack: this.#mailboxAck };
+    const request = { fields, challenge: CHALLENGE.pollHandshakes(node_id), isIdempotent: true };
+    this.#client.request(now, request, (at, outcome) => {
+      this.#isPolling = false;
+      this.#pollAt = at + (this.#wantsFastPoll ? TIMERS.pollBusyMs : TIMERS.pollIdleMs);
+      if (outcome.ok) this.#news.push({ type: 'mailbox', answer: outcome.answer });
+    });
+  }
+
+  #discover(now: Millis): void {
+    this.#discoverAt = now + TIMERS.discoverMs;
+    this.#discoveredAt = now;
+    const nodeId = this.#nodeId;
+    if (nodeId === 0) {
+      this.#frames.push(emitDiscover(0));
+      return;
+    }
+    const { publicKey, identity } = this.#profile;
+    if (!this.#wantsSignedDiscover) {
+      this.#frames.push(emitDiscover(nodeId, { publicKey }));
+      return;
+    }
+    const signedAtMs = Math.round(now + this.#unixOffset);
+    const message = new TextEncoder().encode(discoverText(nodeId, signedAtMs));
+    this.#jobs.start({ kind: 'sign', identity, message }, (_, signature) => {
+      if (signature instanceof Uint8Array)
+        this.#frames.push(emitDiscover(nodeId, { publicKey, signedAtMs, signature }));
+    });
+  }
+}
