@@ -1,0 +1,105 @@
+/**
+ * The Node host: clock, timers and randomness, and the list of what the neighbours make (udp, links, files, keys).
+ * It knows the operating system and nothing of the protocol; `src/carrier/host.ts` is its contract.
+ */
+import { randomFillSync } from 'node:crypto';
+import type { Host, Timer } from '../../src/carrier/host.ts';
+import type { Millis } from '../../src/config.ts';
+import { createFiles } from './files.ts';
+import { createPublicKeyJobs } from './keys.ts';
+import { connectLink, listenLink } from './links.ts';
+import { bindUdp } from './udp.ts';
+
+/** The longest delay of a Node timer; a longer one would fire at once. */
+const LONGEST_DELAY_MS: Millis = 2 ** 31 - 1;
+
+/** Options of `createNodeHost`. */
+export interface NodeHostOptions {
+  /** Whether the process may end although sockets, links and timers of this host are open. Default false. */
+  readonly unref?: boolean;
+}
+
+/** Makes what the driver and the server need from Node. Hosts share nothing; several may live in one process. */
+export function createNodeHost(options: NodeHostOptions = {}): Host {
+  const unref = options.unref ?? false;
+  return {
+    runtime: `node ${process.versions.node} dgram`,
+    now: () => performance.now(),
+    unixNow: () => Date.now(),
+    setTimer: (delayMs, callback) => {
+      const timer = delayMs <= 0 ? new TurnTimer(callback) : new DelayTimer(delayMs, callback);
+      if (unref) timer.unref();
+      return timer;
+    },
+    random: (into) => {
+      randomFillSync(into);
+    },
+    bindUdp: async (udp) => {
+      const socket = await bindUdp(udp);
+      if (unref) socket.unref();
+      return socket;
+    },
+    connectLink: (target, handler) => {
+      const link = connectLink(target, handler);
+      if (unref) link.unref();
+      return link;
+    },
+    listenLink: (listen, accept) => listenLink(listen, accept, { unref }),
+    files: createFiles(),
+    jobs: createPublicKeyJobs(),
+  };
+}
+
+/** After the present turn: when the callbacks of all sockets that were readable have run. */
+class TurnTimer implements Timer {
+  readonly #immediate: NodeJS.Immediate;
+
+  constructor(callback: () => void) {
+    this.#immediate = setImmediate(callback);
+  }
+
+  cancel(): void {
+    clearImmediate(this.#immediate);
+  }
+
+  unref(): void {
+    this.#immediate.unref();
+  }
+}
+
+class DelayTimer implements Timer {
+  readonly #due: Millis;
+  readonly #callback: () => void;
+  #timeout: NodeJS.Timeout;
+  #isUnref = false;
+
+  constructor(delayMs: Millis, callback: () => void) {
+    this.#due = performance.now() + delayMs;
+    this.#callback = callback;
+    this.#timeout = this.#start(delayMs);
+  }
+
+  cancel(): void {
+    clearTimeout(this.#timeout);
+  }
+
+  unref(): void {
+    this.#isUnref = true;
+    this.#timeout.unref();
+  }
+
+  #start(remainingMs: Millis): NodeJS.Timeout {
+    return setTimeout(() => this.#fire(), Math.min(Math.ceil(remainingMs), LONGEST_DELAY_MS));
+  }
+
+  #fire(): void {
+    const remainingMs = this.#due - performance.now();
+    if (remainingMs <= 0) {
+      this.#callback();
+      return;
+    }
+    // Node counts in whole milliseconds from a rounded start and so comes up to one early; or the delay was in parts.
+    this.#timeout = this.#start(remainingMs);
+    if (this.#isUnref) this.#timeout.unref();
+  }
+}
