@@ -3,8 +3,10 @@
  * It knows the operating system and nothing of the protocol; `src/carrier/host.ts` is its contract.
  */
 import { randomFillSync } from 'node:crypto';
+import { lookup } from 'node:dns/promises';
 import type { Host, Timer } from '../../src/carrier/host.ts';
 import type { Millis } from '../../src/config.ts';
+import { PilotError } from '../../src/errors.ts';
 import { createFiles } from './files.ts';
 import { createPublicKeyJobs } from './keys.ts';
 import { connectLink, listenLink } from './links.ts';
@@ -33,6 +35,13 @@ export function createNodeHost(options: NodeHostOptions = {}): Host {
     },
     random: (into) => {
       randomFillSync(into);
+    },
+    resolve: async (name) => {
+      try {
+        return (await lookup(name)).address;
+      } catch (cause) {
+        throw new PilotError('NOT_FOUND', `Cannot find host ${name}: no such name`, { cause });
+      }
     },
     bindUdp: async (udp) => {
       const socket = await bindUdp(udp);

@@ -16,6 +16,8 @@ export interface Host {
   setTimer(delayMs: Millis, callback: () => void): Timer;
   /** Fills with cryptographically secure random bytes. */
   random(into: Uint8Array): void;
+  /** An IP address of a host name; an address comes back as it is. Rejects with `PilotError` `NOT_FOUND`. */
+  resolve(name: string): Promise<string>;
   /** Binds a UDP socket. Rejects with `PilotError`. */
   bindUdp(options: UdpOptions): Promise<UdpSocket>;
   /** Opens a reliable byte link (TCP or TLS). Failure arrives as `closed`. */

@@ -14,6 +14,8 @@ import type { Counters } from './stats.ts';
 export interface Origin {
   readonly path: number;
   readonly isRelayed: boolean;
+  /** The node that the beacon names as sender; 0 when not relayed. */
+  readonly sender: number;
   /** Groups frames for limits: the source host, or the relay source. */
   readonly source: string;
 }

@@ -218,9 +218,16 @@ export class Connection {
     return this.#receiver.isFinReached && this.#receiver.readableBytes === 0;
   }
 
+  /** Whether `write` may take bytes, now or later. */
+  get isWritable(): boolean {
+    // A reference peer that sent FIN reads no more (DP 5.10).
+    const isTaken = this.#isOwn || !this.#closing.isPeerDone;
+    return this.#state === 'ESTABLISHED' && isTaken && !this.#closing.isShutdown;
+  }
+
   /** Bytes that `write` would take now. */
   get writableBytes(): Bytes {
-    return this.#isWritable ? this.#sender.room : 0;
+    return this.isWritable ? this.#sender.room : 0;
   }
 
   /** All written data arrived, and so did the end of it. */
@@ -305,7 +312,7 @@ export class Connection {
 
   /** Buffers bytes to send. @returns How many were taken: 0 when full or not writable. */
   write(bytes: Uint8Array): number {
-    if (!this.#isWritable) return 0;
+    if (!this.isWritable) return 0;
     const taken = this.#sender.write(bytes);
     if (taken < bytes.length) this.#isBlocked = true;
     if (this.#sender.takeStarved()) this.#starvedAt = this.#now + STARVED_MS;
@@ -324,6 +331,14 @@ export class Connection {
     this.#now = now;
     if (this.#state !== 'ESTABLISHED') return;
     this.#closing.shutdown(now);
+    this.#step(now);
+  }
+
+  /** No more reads: what comes is acknowledged and forgotten. */
+  stopReading(now: Millis): void {
+    this.#now = now;
+    this.#receiver.discard();
+    if (this.#isTimeWaitOver) this.#close(this.#error, false);
     this.#step(now);
   }
 
@@ -372,12 +387,6 @@ export class Connection {
       rto: rtt.rto,
       drops: { ...this.#drops },
     };
-  }
-
-  get #isWritable(): boolean {
-    // A reference peer that sent FIN reads no more (DP 5.10).
-    const isTaken = this.#isOwn || !this.#closing.isPeerDone;
-    return this.#state === 'ESTABLISHED' && isTaken && !this.#closing.isShutdown;
   }
 
   /** DP 5.18. Data under way has its own timers. */
@@ -574,7 +583,7 @@ export class Connection {
   }
 
   #tellWritable(): void {
-    if (!this.#isWritable || !this.#isBlocked) return;
+    if (!this.isWritable || !this.#isBlocked) return;
     if (this.#sender.room === 0) {
       this.#starvedAt = this.#now + STARVED_MS;
       return;

@@ -21,17 +21,17 @@ type Continuation = (now: Millis, result: JobResult) => void;
 export class Jobs {
   #nextId = 1;
   readonly #waiting: { id: number; job: Job }[] = [];
-  readonly #running = new Map<number, Continuation>();
+  readonly #running = new Map<number, { then: Continuation; peer: number }>();
 
   /** Jobs started and not answered. */
   get size(): number {
     return this.#running.size;
   }
 
-  /** Queues a job; `then` runs inside `handle`. */
-  start(job: Job, then: Continuation): void {
+  /** Queues a job; `then` runs inside `handle`. @param peer - Whose state the continuation changes; 0: nobody's. */
+  start(job: Job, then: Continuation, peer = 0): void {
     const id = this.#nextId++;
-    this.#running.set(id, then);
+    this.#running.set(id, { then, peer });
     this.#waiting.push({ id, job });
   }
 
@@ -45,11 +45,12 @@ export class Jobs {
     return this.#waiting.shift();
   }
 
-  /** Continues what waited for job `id`. Unknown ids are ignored. */
-  handle(now: Millis, id: number, result: JobResult): void {
-    const then = this.#running.get(id);
-    if (then === undefined) return;
+  /** Continues what waited for job `id`. Unknown ids are ignored. @returns The peer that was named at the start. */
+  handle(now: Millis, id: number, result: JobResult): number {
+    const running = this.#running.get(id);
+    if (running === undefined) return 0;
     this.#running.delete(id);
-    then(now, result);
+    running.then(now, result);
+    return running.peer;
   }
 }

@@ -1,12 +1,16 @@
 /**
- * The tunnel keys with one peer: which X25519 pair of ours is offered, which sessions exist, and which one sends
- * (DP 3.10, design: decisions 9 and 10). It gets key exchanges whose signature was verified and tells what the engine
- * authenticated; it puts frames and probes out. Not here: who may speak to us (admission.ts), where frames go (peer.ts).
+ * Key exchange with one peer: which pair of ours is on offer, when it goes again, what is answered and when keys are
+ * changed (DP 3.10, 3.12, design: decisions 9 and 10). It gets exchanges whose signature was verified and hears what the
+ * engine authenticated; it puts frames and probes out. Which session sends is keyring.ts's decision. Not here: who may
+ * speak to us (admission.ts), where frames go (peer.ts).
  */
 import { type Millis, TIMERS } from '../config.ts';
 import type { Engine } from '../engine/engine.ts';
-import { emitPila, emitPilk, signedExchange, TUNNEL_INFO } from '../wire/key-exchange.ts';
+import { emitPilk } from '../wire/key-exchange.ts';
+import { Bucket } from './budget.ts';
 import type { Jobs } from './jobs.ts';
+import { FRESH_MS, Keyring, type Session } from './keyring.ts';
+import { isSameKey, type Offer, openOffer } from './offer.ts';
 import type { Counters } from './stats.ts';
 
 /** What a key exchange needs from its endpoint. */
@@ -32,40 +36,18 @@ export interface ExchangeFrame {
   readonly isAnswer: boolean;
 }
 
-interface Pair {
-  readonly exchange: number;
-  readonly publicKey: Uint8Array;
-  readonly pila: Uint8Array;
-  sessions: number;
-  sentAt: Millis;
-}
-
-interface Session {
-  readonly index: number;
-  readonly pair: Pair;
-  readonly peerKey: Uint8Array;
-  readonly createdAt: Millis;
-  authenticatedAt: Millis;
-  /** Probes sent under it so far. */
-  probes: number;
-  wipeAt: Millis;
-  isSending: boolean;
-}
-
 const NEVER = Number.NEGATIVE_INFINITY;
+const FOREVER = Number.POSITIVE_INFINITY;
 /** When a key exchange is repeated, after the first send; the last value repeats. DP 3.10 has 4 s throughout; NEW peers answer either. */
 const RETRY_MS = [500, 1_000, 2_000, TIMERS.keyExchangeRetryMs] as const;
 /** Unanswered sends after which copies go through the relay too. */
 const RELAY_AFTER = 2;
-/** Design, decision 9: probes under a candidate. */
-const PROBE_MS = [0, 250, 1_000] as const;
-/** The current key is alive when it authenticated something this recently. */
-const FRESH_MS = 3_000;
-/** How long data waits for a candidate to prove itself when the current key is silent. */
-const HOLD_MS = 500;
-/** Candidates derived from one pair of ours: a replayed exchange must not displace the true one. */
-const MAX_CANDIDATES = 2;
+/** Design, decision 9: one candidate a second. The second at once is for the true one behind a replayed one. */
+const CANDIDATES_PER_SECOND = 1;
+const CANDIDATE_BURST = 2;
+/** A repeated exchange is answered again after this, doubling: both sides may be without proof for long. */
 const ANSWER_AGAIN_MS = 250;
+const MAX_ANSWER_DOUBLINGS = 4;
 /** DP 3.10: an unchanged key is answered when nothing was opened for this long … */
 const SILENT_MS = 6_000;
 /** … and the last such answer is this old. */
@@ -75,63 +57,78 @@ const AGE_CHECK_MS = 60_000;
 const ROTATE_AFTER_FRAMES = 2 ** 31;
 const ROTATE_AFTER_RETIRED = 64;
 const ROTATE_FORCED_MS = 10_000;
+/** DP 3.12: frames that cannot be opened lead to an exchange this rarely; forged ones to ever fewer. */
+const UNREADABLE_MS = 3_000;
+const UNREADABLE_MAX_MS = 48_000;
+/** What the application sent stays unanswered: the key is tested with a ping, then offered anew (DP appendix D 11). */
+const SILENCE_PROBE_MS = 4_000;
+const SILENCE_OFFER_MS = 8_000;
+const UNPROVEN_OFFER_MS = 2_000;
 
 /** Key agreement with one peer. */
 export class KeyExchange {
   readonly #context: ExchangeContext;
   readonly #peerId: number;
-  #open: Pair | undefined;
+  readonly #keyring: Keyring;
+  readonly #candidates = new Bucket(CANDIDATES_PER_SECOND, CANDIDATE_BURST);
+  #offer: Offer | undefined;
   #isOpening = false;
-  #current: Session | undefined;
-  #candidates: Session[] = [];
-  #old: Session[] = [];
+  /** Keys of the peer that wait for the offer being made. */
+  #pending: Uint8Array[] = [];
   #attempts = 0;
-  #nextAttemptAt: Millis = Number.POSITIVE_INFINITY;
+  #nextAttemptAt: Millis = FOREVER;
+  /** A session came of our own offer; it is repeated all the same until a frame proves that the peer has it too. */
+  #isAnswered = false;
+  /** An exchange that was wanted in the cooldown begins then. */
+  #beginAt: Millis = FOREVER;
   #cooldownUntil: Millis = NEVER;
   #answeredAt: Millis = NEVER;
-  #candidateAt: Millis = NEVER;
+  #answers = 0;
+  /** A forced rotation is due then. */
+  #rotateAt: Millis = FOREVER;
   #rotatedAt: Millis = NEVER;
+  #unreadableAt: Millis = NEVER;
+  #unreadableMs: Millis = UNREADABLE_MS;
+  /** First send of the application since the peer's last sign of life. */
+  #sentAt: Millis = FOREVER;
+  #isTested = false;
   /** When the age of the current key is looked at next. */
-  #ageCheckAt: Millis = Number.POSITIVE_INFINITY;
-  /** Data waits until then for a candidate to prove itself. */
-  #holdUntil: Millis = Number.POSITIVE_INFINITY;
+  #ageCheckAt: Millis = FOREVER;
+  #isPeerOurs = false;
   #isClosed = false;
   readonly #frames: ExchangeFrame[] = [];
-  #probe: number[] = [];
 
   constructor(context: ExchangeContext, peerId: number) {
     this.#context = context;
     this.#peerId = peerId;
+    this.#keyring = new Keyring(context.engine);
   }
 
   /** Whether any key for sending exists, proven or not. */
   get hasSession(): boolean {
-    return this.#current !== undefined;
+    return this.#keyring.canSend;
   }
 
   /** Whether some frame was authenticated under a key in use. */
   get isProven(): boolean {
-    return this.#current !== undefined && this.#current.authenticatedAt !== NEVER;
+    return this.#keyring.isProven;
   }
 
   /** Exchanges sent without an answer since the last success. */
   get unanswered(): number {
-    return this.#attempts;
+    return this.#isAnswered ? 0 : this.#attempts;
   }
 
-  /** Whether an exchange of ours waits for its answer. */
+  /** Whether an exchange of ours waits for its answer, or for its turn. */
   get isWaiting(): boolean {
-    return this.#nextAttemptAt !== Number.POSITIVE_INFINITY || this.#isOpening;
+    return this.#isOpening || this.#beginAt !== FOREVER || (this.#isAttempting && !this.#isAnswered);
   }
 
-  /** Starts an exchange with a fresh pair, unless one runs or the peer is in its cooldown. */
+  /** Starts an exchange with a fresh pair, unless one runs; in the cooldown it starts when that is over. */
   begin(now: Millis): void {
-    if (this.isWaiting || now < this.#cooldownUntil || this.#isClosed) return;
-    this.#attempts = 0;
-    this.#openPair(now, (at, pair) => {
-      this.#nextAttemptAt = at;
-      this.#attempt(at, pair);
-    });
+    if (this.#isClosed || this.#isOpening || this.#isAttempting) return;
+    if (now < this.#cooldownUntil) this.#beginAt = this.#cooldownUntil;
+    else this.#open(true);
   }
 
   /**
@@ -139,28 +136,40 @@ export class KeyExchange {
    * @returns Engine session index.
    */
   sendSession(now: Millis): number {
-    const current = this.#current;
-    if (current === undefined) return -1;
-    const candidate = this.#candidates.at(-1);
-    if (candidate === undefined) return current.isSending ? current.index : -1;
-    if (current.isSending && now - current.authenticatedAt <= FRESH_MS) return current.index;
-    return now - candidate.createdAt < HOLD_MS ? -1 : candidate.index;
+    return this.#keyring.sendSession(now);
+  }
+
+  /** Something of the application that wants an answer goes out now. */
+  noteSent(now: Millis): void {
+    this.#sentAt = Math.min(this.#sentAt, now);
+  }
+
+  /** The peer told its capabilities, so it answers our pairs with fresh ones. Others keep theirs and switch at once. */
+  notePeerIsOurs(): void {
+    this.#isPeerOurs = true;
   }
 
   /** Whether a verified exchange with this key would change nothing. Costs no public-key work. */
   isUnchanged(exchangeKey: Uint8Array): boolean {
-    const session = this.#findByPeerKey(exchangeKey);
-    return session !== undefined && (this.#open === undefined || session.pair === this.#open);
+    const offer = this.#offer;
+    if (this.#keyring.repeated(exchangeKey, offer) !== undefined) return true;
+    if (offer?.isDeriving(exchangeKey) || this.#pending.some((key) => isSameKey(key, exchangeKey))) return true;
+    // What answers a question of ours gets its chance: a candidate that is none costs little.
+    return !(this.#isAttempting && !this.#isAnswered) && this.#keyring.isOutdated(exchangeKey);
   }
 
   /** An exchange that changes nothing: answers by the rules of DP 3.10, with the pair already known to the peer. */
   handleUnchanged(now: Millis, exchangeKey: Uint8Array): void {
-    const session = this.#findByPeerKey(exchangeKey);
+    const session = this.#keyring.repeated(exchangeKey, this.#offer);
     if (session === undefined) return;
-    const isUnproven = session.authenticatedAt === NEVER;
-    const silence = now - Math.max(session.authenticatedAt, session.createdAt);
-    const wait = isUnproven ? ANSWER_AGAIN_MS : SILENT_ANSWER_MS;
-    if ((isUnproven || silence > SILENT_MS) && now - this.#answeredAt >= wait) this.#answer(now, session.pair);
+    const { offer, authenticatedAt } = session;
+    if (offer === this.#offer) this.#isAnswered = true;
+    const isUnproven = authenticatedAt === NEVER;
+    if (!isUnproven && now - authenticatedAt <= SILENT_MS) return;
+    const wait = isUnproven ? ANSWER_AGAIN_MS * 2 ** Math.min(this.#answers, MAX_ANSWER_DOUBLINGS) : SILENT_ANSWER_MS;
+    if (now - Math.max(this.#answeredAt, offer.sentAt) < wait) return;
+    this.#answers += 1;
+    this.#answer(now, offer);
   }
 
   /** An exchange whose signature, sender and identity key hold. @param exchangeKey - Copied if kept. */
@@ -170,27 +179,23 @@ export class KeyExchange {
       this.handleUnchanged(now, exchangeKey);
       return;
     }
-    const peerKey = exchangeKey.slice();
-    const open = this.#open;
-    if (open !== undefined) {
-      // An answer, or the peer's own exchange crossing ours: the pair offered serves both.
-      this.#derive(now, { pair: open, peerKey });
-      return;
-    }
-    if (this.#isOpening || now - this.#candidateAt < 1_000) {
+    if (!this.#candidates.take(now)) {
       this.#context.counters.drop('candidateLimited');
       return;
     }
-    this.#candidateAt = now;
-    this.#openPair(now, (at, pair) => this.#derive(at, { pair, peerKey }));
+    this.#pending.push(exchangeKey.slice());
+    if (this.#isOpening) return;
+    const offer = this.#offer;
+    // An answer, or the peer's own exchange crossing ours: the pair offered serves both.
+    if (offer === undefined || offer.isSpent || offer.hasDerived(exchangeKey)) this.#open(false);
+    else this.#derivePending(offer);
   }
 
   /** A PILK asks for our key (DP 3.10); it is never a session source. */
   handleKeyRequest(now: Millis): void {
-    if (now - this.#answeredAt < SILENT_ANSWER_MS) return;
-    const pair = this.#open ?? this.#current?.pair;
-    if (pair === undefined) this.begin(now);
-    else this.#answer(now, pair);
+    const offer = this.#offer ?? this.#keyring.current?.offer;
+    if (offer === undefined) this.begin(now);
+    else if (now - Math.max(this.#answeredAt, offer.sentAt) >= SILENT_ANSWER_MS) this.#answer(now, offer);
   }
 
   /**
@@ -200,65 +205,70 @@ export class KeyExchange {
    * @returns True when it promoted a candidate or proved a first session: capabilities start anew.
    */
   handleAuthenticated(now: Millis, index: number, note: { retired: number; isCollision: boolean }): boolean {
-    const session = this.#find(index);
+    const keyring = this.#keyring;
+    const session = keyring.find(index);
     if (session === undefined) return false;
-    const isFirst = session.authenticatedAt === NEVER;
-    session.authenticatedAt = now;
-    if (this.#candidates.includes(session)) this.#promote(now, session);
-    if (session === this.#current) this.#settle(session);
-    if (note.isCollision && session.isSending) {
-      session.isSending = false;
-      this.#rotate(now, true);
-    } else if (note.retired >= ROTATE_AFTER_RETIRED) {
-      this.#rotate(now, true);
+    this.#sentAt = FOREVER;
+    this.#isTested = false;
+    const isLower = this.#context.nodeId < this.#peerId;
+    const news = keyring.handleAuthenticated(now, session, isLower ? FRESH_MS : 2 * FRESH_MS);
+    if (news === 'replaced') {
+      this.#context.counters.rekeys += 1;
+      this.#rotateAt = FOREVER;
     }
-    return isFirst;
+    const isNew = news === 'replaced' || news === 'proven';
+    if (isNew) this.#beginAt = FOREVER;
+    this.#settle(session);
+    if (note.isCollision) session.isSending = false;
+    const isForced = (note.isCollision && !keyring.current?.isSending) || note.retired >= ROTATE_AFTER_RETIRED;
+    if (isForced && session === keyring.current) this.#wantRotation(now);
+    return isNew;
   }
 
-  /** Frames of this peer cannot be opened: offer a fresh key, at most every 3 s; nothing that works is given up. */
+  /** Frames of this peer cannot be opened: offer a fresh key, unless the present one works. Nothing is given up. */
   handleUnreadable(now: Millis): void {
-    if (now - this.#rotatedAt < FRESH_MS) return;
-    this.#rotatedAt = now;
+    if (this.#keyring.isFresh(now) || this.#keyring.isProving(now)) return;
+    const since = now - this.#unreadableAt;
+    if (since < this.#unreadableMs) return;
+    // Whoever forges frames gets a key exchange out of us more and more rarely.
+    const isAgain = since < 2 * UNREADABLE_MAX_MS;
+    this.#unreadableMs = isAgain ? Math.min(2 * this.#unreadableMs, UNREADABLE_MAX_MS) : UNREADABLE_MS;
+    this.#unreadableAt = now;
     this.begin(now);
   }
 
   /** The session sealed its last frame, or is about to. */
   handleExhausted(now: Millis, index: number): void {
-    const session = this.#find(index);
+    const session = this.#keyring.find(index);
     if (session === undefined) return;
     session.isSending = false;
-    this.#rotate(now, true);
+    if (session === this.#keyring.current) this.#wantRotation(now);
   }
 
   /** @param mayRotate - We are the one of the two who begins the hourly rotation. */
   handleTimeout(now: Millis, mayRotate: boolean): void {
-    if (now >= this.#nextAttemptAt && this.#open !== undefined) this.#attempt(now, this.#open);
-    this.#old = this.#old.filter((session) => !this.#expire(now, session));
-    this.#candidates = this.#candidates.filter((session) => !this.#expire(now, session));
-    if (this.#candidates.length === 0 && this.#open !== undefined && this.#nextAttemptAt === Number.POSITIVE_INFINITY) {
-      if (this.#current?.pair !== this.#open || this.#current.authenticatedAt !== NEVER) this.#closeOpen();
+    if (this.#isClosed) return;
+    if (now >= this.#beginAt) {
+      this.#beginAt = FOREVER;
+      this.begin(now);
     }
-    for (const session of this.#candidates) this.#probeWhenDue(now, session);
-    if (now >= this.#holdUntil) this.#holdUntil = Number.POSITIVE_INFINITY;
-    const current = this.#current;
-    if (current === undefined) return;
-    if (current.authenticatedAt === NEVER) this.#probeWhenDue(now, current);
-    if (now < this.#ageCheckAt) return;
+    if (now >= this.#nextAttemptAt) this.#attempt(now);
+    this.#keyring.handleTimeout(now);
+    this.#closeIdleOffer();
+    this.#rotateWhenDue(now);
+    this.#watchSilence(now);
+    const { current } = this.#keyring;
+    if (current === undefined || now < this.#ageCheckAt) return;
     this.#ageCheckAt = now + AGE_CHECK_MS;
     const isDue =
       mayRotate && now - current.createdAt >= TIMERS.keyRotationMs && now - current.authenticatedAt < AGE_CHECK_MS;
-    if (isDue || this.#context.engine.sealed(current.index) >= ROTATE_AFTER_FRAMES) this.#rotate(now, false);
+    if (isDue || this.#context.engine.sealed(current.index) >= ROTATE_AFTER_FRAMES) this.begin(now);
   }
 
   pollTimeout(): Millis {
-    let at = this.#nextAttemptAt;
-    for (const session of this.#old) at = Math.min(at, session.wipeAt);
-    for (const session of this.#candidates) {
-      at = Math.min(at, session.wipeAt, this.#probeAt(session));
-    }
-    const current = this.#current;
-    if (current?.authenticatedAt === NEVER) at = Math.min(at, this.#probeAt(current));
-    return Math.min(at, this.#holdUntil, this.#ageCheckAt);
+    const rotateAt = this.#isOpening || this.#isAttempting ? FOREVER : this.#rotateAt;
+    const at = Math.min(this.#nextAttemptAt, this.#beginAt, rotateAt, this.#silenceAt(), this.#ageCheckAt);
+    return Math.min(at, this.#keyring.pollTimeout());
   }
 
   /** The next frame to send to the peer. */
@@ -268,131 +278,128 @@ export class KeyExchange {
 
   /** The next session to send a ping under, or -1. */
   pollProbe(): number {
-    return this.#probe.shift() ?? -1;
+    return this.#keyring.pollProbe();
   }
 
   /** Wipes everything. The object is dead afterwards. */
   close(): void {
     this.#isClosed = true;
-    for (const session of [...this.#old, ...this.#candidates]) this.#wipe(session);
-    if (this.#current !== undefined) this.#wipe(this.#current);
-    this.#old = [];
-    this.#candidates = [];
-    this.#current = undefined;
-    this.#closeOpen();
-    this.#nextAttemptAt = Number.POSITIVE_INFINITY;
-    this.#ageCheckAt = Number.POSITIVE_INFINITY;
-    this.#holdUntil = Number.POSITIVE_INFINITY;
+    this.#keyring.close();
+    this.#closeOffer();
+    this.#pending = [];
+    this.#frames.length = 0;
+    this.#beginAt = FOREVER;
+    this.#rotateAt = FOREVER;
+    this.#sentAt = FOREVER;
+    this.#ageCheckAt = FOREVER;
   }
 
-  #openPair(now: Millis, then: (now: Millis, pair: Pair) => void): void {
-    this.#closeOpen();
+  get #isAttempting(): boolean {
+    return this.#nextAttemptAt !== FOREVER;
+  }
+
+  #open(isOurs: boolean): void {
+    this.#closeOffer();
     this.#isOpening = true;
-    const { jobs, random, identity, identityKey } = this.#context;
-    const secret = new Uint8Array(32);
-    random(secret);
-    jobs.start({ kind: 'createExchange', random: secret }, (_, made) => {
-      if (made === undefined || typeof made !== 'object' || !('exchange' in made)) {
-        this.#isOpening = false;
-        return;
-      }
-      const sender = this.#context.nodeId;
-      jobs.start({ kind: 'sign', identity, message: signedExchange(sender, made.publicKey) }, (at, signature) => {
-        this.#isOpening = false;
-        if (!(signature instanceof Uint8Array) || this.#isClosed) {
-          jobs.post({ kind: 'forget', handle: made.exchange });
-          return;
-        }
-        const recipientHint = this.#peerId;
-        const pila = emitPila({ sender, exchangeKey: made.publicKey, identityKey, signature, recipientHint });
-        const pair = { exchange: made.exchange, publicKey: made.publicKey, pila, sessions: 0, sentAt: NEVER };
-        this.#open = pair;
-        then(Math.max(at, now), pair);
-      });
+    this.#beginAt = FOREVER;
+    this.#attempts = 0;
+    this.#answers = 0;
+    this.#isAnswered = false;
+    openOffer(this.#context, { peerId: this.#peerId, isOurs }, (now, offer) => {
+      this.#isOpening = false;
+      if (this.#isClosed) offer?.close();
+      else if (offer === undefined) this.#fail(now);
+      else this.#opened(now, offer);
     });
   }
 
-  #attempt(now: Millis, pair: Pair): void {
-    if (this.#attempts >= TIMERS.keyExchangeAttempts) {
-      this.#nextAttemptAt = Number.POSITIVE_INFINITY;
-      this.#cooldownUntil = now + TIMERS.keyExchangeCooldownMs;
-      if (this.#candidates.length === 0) this.#closeOpen();
+  #opened(now: Millis, offer: Offer): void {
+    this.#offer = offer;
+    if (offer.isOurs) this.#attempt(now);
+    this.#derivePending(offer);
+    if (offer.isOurs && !this.#isPeerOurs) this.#guess(offer);
+  }
+
+  /** The runtime made no key: as if nobody had answered, so that whoever waits hears of it. */
+  #fail(now: Millis): void {
+    this.#pending = [];
+    this.#attempts = TIMERS.keyExchangeAttempts;
+    this.#nextAttemptAt = now;
+  }
+
+  #attempt(now: Millis): void {
+    const offer = this.#offer;
+    if (offer === undefined || this.#attempts >= TIMERS.keyExchangeAttempts) {
+      this.#giveUp(now);
       return;
     }
     const relayCopy = this.#attempts >= RELAY_AFTER;
-    this.#frames.push({ frame: pair.pila, relayCopy, isAnswer: false });
+    this.#frames.push({ frame: offer.pila, relayCopy, isAnswer: false });
     // DP 3.10: without a session, and behind an unanswered send only, a PILK asks for the peer's key.
-    if (this.#attempts > 0 && this.#current === undefined) {
-      const frame = emitPilk(this.#context.nodeId, pair.publicKey);
-      this.#frames.push({ frame, relayCopy, isAnswer: false });
+    if (this.#attempts > 0 && this.#keyring.current === undefined) {
+      this.#frames.push({ frame: emitPilk(this.#context.nodeId, offer.publicKey), relayCopy, isAnswer: false });
     }
-    pair.sentAt = now;
+    if (this.#attempts > 0) this.#guess(offer);
+    offer.sentAt = now;
     this.#nextAttemptAt = now + (RETRY_MS[Math.min(this.#attempts, RETRY_MS.length - 1)] ?? TIMERS.keyExchangeRetryMs);
     this.#attempts += 1;
   }
 
-  #derive(now: Millis, what: { pair: Pair; peerKey: Uint8Array }): void {
-    const { pair, peerKey } = what;
-    pair.sessions += 1;
-    const job = { kind: 'agree', exchange: pair.exchange, peerKey, info: TUNNEL_INFO } as const;
-    this.#context.jobs.start(job, (at, key) => {
-      pair.sessions -= 1;
-      if (this.#isClosed) return;
-      if (!(key instanceof Uint8Array)) {
-        this.#context.counters.drop('exchangeBadPoint');
-        this.#releasePair(pair);
+  #giveUp(now: Millis): void {
+    this.#nextAttemptAt = FOREVER;
+    if (!this.#isAnswered) this.#cooldownUntil = now + TIMERS.keyExchangeCooldownMs;
+    const { current } = this.#keyring;
+    // A session that may no longer send is of no use; but nobody is asked for ever.
+    if (current?.isSending === false && now - current.authenticatedAt < AGE_CHECK_MS) this.#wantRotation(now);
+  }
+
+  /**
+   * A peer of the existing network has one key and changes to the new session as soon as it hears of our pair; versions
+   * until 1.9 do not even answer (DP 3.10). So the session that it has then is made without waiting for an answer.
+   */
+  #guess(offer: Offer): void {
+    const { current, isProven } = this.#keyring;
+    if (current === undefined || !isProven || offer.hasDerived(current.peerKey)) return;
+    this.#derive(offer, current.peerKey, true);
+  }
+
+  #derivePending(offer: Offer): void {
+    for (const peerKey of this.#pending.splice(0)) if (!offer.hasDerived(peerKey)) this.#derive(offer, peerKey, false);
+  }
+
+  #derive(offer: Offer, peerKey: Uint8Array, isGuess: boolean): void {
+    // Who answers our question first has our key; anybody else needs it.
+    const needsAnswer = !isGuess && (!offer.isOurs || this.#isAnswered);
+    offer.derive(peerKey, (now, key) => {
+      if (key === undefined) {
+        if (!this.#isClosed) this.#context.counters.drop('exchangeBadPoint');
         return;
       }
-      this.#install(Math.max(at, now), { pair, peerKey, key });
-      this.#answer(Math.max(at, now), pair);
+      const isInstalled = !this.#isClosed && this.#install(now, { offer, peerKey }, key);
+      key.fill(0);
+      if (!isInstalled) return;
+      if (!isGuess && offer === this.#offer) this.#isAnswered = true;
+      if (needsAnswer) this.#answer(now, offer);
     });
   }
 
-  #install(now: Millis, what: { pair: Pair; peerKey: Uint8Array; key: Uint8Array }): void {
-    const { engine, owner, nodeId, counters } = this.#context;
-    const prefix = this.#drawPrefix();
-    const peerId = this.#peerId;
-    const index = engine.install({ owner, localId: nodeId, peerId, key: what.key, prefix });
-    what.key.fill(0);
+  #install(now: Millis, made: { offer: Offer; peerKey: Uint8Array }, key: Uint8Array): boolean {
+    const { engine, owner, nodeId: localId, counters } = this.#context;
+    const index = engine.install({ owner, localId, peerId: this.#peerId, key, prefix: this.#drawPrefix() });
     if (index < 0) {
       counters.drop('sessionsFull');
-      this.#releasePair(what.pair);
-      return;
+      return false;
     }
     counters.keyExchanges += 1;
-    what.pair.sessions += 1;
-    const session: Session = {
-      index,
-      pair: what.pair,
-      peerKey: what.peerKey,
-      createdAt: now,
-      authenticatedAt: NEVER,
-      probes: 0,
-      wipeAt: now + TIMERS.candidateMs,
-      isSending: true,
-    };
-    this.#attempts = 0;
-    this.#nextAttemptAt = Number.POSITIVE_INFINITY;
-    if (this.#current === undefined) {
-      // The first probe is spared: whoever began has something to send.
-      session.probes = 1;
-      this.#current = session;
-      this.#ageCheckAt = now + AGE_CHECK_MS;
-      return;
-    }
-    this.#holdUntil = now + HOLD_MS;
-    if (this.#candidates.length >= MAX_CANDIDATES) {
-      const oldest = this.#candidates.shift();
-      if (oldest !== undefined) this.#wipe(oldest);
-    }
-    this.#candidates.push(session);
-    this.#probeWhenDue(now, session);
+    if (this.#keyring.current === undefined) this.#ageCheckAt = now + AGE_CHECK_MS;
+    this.#keyring.add(now, index, made);
+    return true;
   }
 
-  #answer(now: Millis, pair: Pair): void {
+  #answer(now: Millis, offer: Offer): void {
     this.#answeredAt = now;
-    pair.sentAt = now;
-    this.#frames.push({ frame: pair.pila, relayCopy: false, isAnswer: true });
+    offer.sentAt = now;
+    this.#frames.push({ frame: offer.pila, relayCopy: false, isAnswer: true });
   }
 
   /** DP 3.16 point 2: the top bit follows the order of the ids, so the two directions never draw the same prefix. */
@@ -403,84 +410,54 @@ export class KeyExchange {
     return (this.#context.nodeId < this.#peerId ? drawn & 0x7fffffff : drawn | 0x80000000) >>> 0;
   }
 
-  #promote(now: Millis, session: Session): void {
-    this.#candidates = this.#candidates.filter((other) => other !== session);
-    for (const other of this.#candidates) this.#wipe(other);
-    this.#candidates = [];
-    const before = this.#current;
-    this.#current = session;
-    this.#context.counters.rekeys += 1;
-    if (before !== undefined) {
-      before.wipeAt = now + TIMERS.oldSessionMs;
-      this.#old.push(before);
-      if (this.#old.length > MAX_CANDIDATES) this.#wipe(this.#old.shift() as Session);
-    }
-  }
-
-  /** The current session is proven: its pair is no longer on offer, other candidates are false. */
+  /** A session from the pair on offer is in use: the peer has our key, and nothing more is derived from this pair. */
   #settle(session: Session): void {
-    if (this.#open === session.pair && this.#candidates.length === 0) {
-      this.#open = undefined;
-      this.#nextAttemptAt = Number.POSITIVE_INFINITY;
-      this.#attempts = 0;
-    }
+    if (session !== this.#keyring.current || session.offer !== this.#offer) return;
+    this.#isAnswered = true;
+    this.#closeOffer();
   }
 
-  #rotate(now: Millis, isForced: boolean): void {
-    if (isForced && now - this.#rotatedAt < ROTATE_FORCED_MS) return;
+  #closeIdleOffer(): void {
+    const offer = this.#offer;
+    if (offer === undefined || offer.isBusy || this.#isAttempting || this.#keyring.needs(offer)) return;
+    this.#closeOffer();
+  }
+
+  #closeOffer(): void {
+    this.#offer?.close();
+    this.#offer = undefined;
+    this.#nextAttemptAt = FOREVER;
+  }
+
+  /** Another pair as soon as there may be one: at most every 10 s, and not while one is on its way. */
+  #wantRotation(now: Millis): void {
+    this.#rotateAt = Math.min(this.#rotateAt, Math.max(now, this.#rotatedAt + ROTATE_FORCED_MS));
+    this.#rotateWhenDue(now);
+  }
+
+  #rotateWhenDue(now: Millis): void {
+    if (now < this.#rotateAt || this.#isOpening || this.#isAttempting) return;
+    this.#rotateAt = FOREVER;
     this.#rotatedAt = now;
     this.begin(now);
   }
 
-  #probeAt(session: Session): Millis {
-    const delay = PROBE_MS[session.probes];
-    return delay === undefined ? Number.POSITIVE_INFINITY : session.createdAt + delay;
-  }
-
-  #probeWhenDue(now: Millis, session: Session): void {
-    if (this.#probeAt(session) > now) return;
-    session.probes += 1;
-    this.#probe.push(session.index);
-    const current = this.#current;
-    if (current?.isSending && now - current.authenticatedAt > FRESH_MS) this.#probe.push(current.index);
-  }
-
-  #expire(now: Millis, session: Session): boolean {
-    if (now < session.wipeAt) return false;
-    this.#wipe(session);
-    return true;
-  }
-
-  #wipe(session: Session): void {
-    this.#context.engine.wipe(session.index);
-    session.pair.sessions -= 1;
-    this.#releasePair(session.pair);
-  }
-
-  #closeOpen(): void {
-    const pair = this.#open;
-    this.#open = undefined;
-    if (pair !== undefined) this.#releasePair(pair);
-  }
-
-  #releasePair(pair: Pair): void {
-    if (pair.sessions <= 0 && pair !== this.#open) this.#context.jobs.post({ kind: 'forget', handle: pair.exchange });
-  }
-
-  #find(index: number): Session | undefined {
-    if (this.#current?.index === index) return this.#current;
-    return this.#candidates.find((s) => s.index === index) ?? this.#old.find((s) => s.index === index);
-  }
-
-  #findByPeerKey(key: Uint8Array): Session | undefined {
-    const isSame = (session: Session): boolean => session.peerKey.every((byte, i) => byte === key[i]);
-    if (this.#open !== undefined) {
-      const offered = [...this.#candidates, ...(this.#current ? [this.#current] : [])].find(
-        (session) => session.pair === this.#open && isSame(session),
-      );
-      if (offered !== undefined) return offered;
+  #watchSilence(now: Millis): void {
+    if (now < this.#silenceAt()) return;
+    if (this.#keyring.isProven && !this.#isTested) {
+      this.#isTested = true;
+      this.#keyring.probeCurrent();
+      return;
     }
-    if (this.#current !== undefined && isSame(this.#current)) return this.#current;
-    return undefined;
+    this.#sentAt = FOREVER;
+    this.#isTested = false;
+    this.begin(now);
+  }
+
+  /** When silence has to be looked at. */
+  #silenceAt(): Millis {
+    if (this.#keyring.current === undefined || this.#isOpening || this.#isAttempting) return FOREVER;
+    if (!this.#keyring.isProven) return this.#sentAt + UNPROVEN_OFFER_MS;
+    return this.#sentAt + (this.#isTested ? SILENCE_OFFER_MS : SILENCE_PROBE_MS);
   }
 }

@@ -97,6 +97,11 @@ export class Path {
     if (!this.#isRelayed) this.#relay('only-the-relay-answers', now);
   }
 
+  /** Something changed that may open the direct path: try it now. */
+  retry(now: Millis): void {
+    if (this.#isRelayed && !this.#isRelayOnly) this.#probeAt = now;
+  }
+
   /** Something that wants an answer went out over the direct path. */
   noteSent(now: Millis): void {
     if (this.#isRelayed || this.#unansweredAt !== Number.POSITIVE_INFINITY) return;

@@ -6,13 +6,22 @@ import { LIMITS, type Millis, TIMERS } from '../config.ts';
 import { CAPABILITY, type Capabilities } from '../wire/control.ts';
 import { type ExchangeContext, KeyExchange } from './key-exchange.ts';
 import { Path } from './path.ts';
+import { NO_PATH } from './paths.ts';
 
 /** A datagram of the application that waits for a key. */
 export interface WaitingDatagram {
+  readonly ticket: number;
   readonly network: number;
   readonly sourcePort: number;
   readonly port: number;
   readonly bytes: Uint8Array;
+}
+
+/** A ping that waits for a key. */
+export interface WaitingPing {
+  readonly ticket: number;
+  readonly deadline: Millis;
+  readonly payload: Uint8Array;
 }
 
 /** A ping that may be answered. */
@@ -44,6 +53,9 @@ export class Peer {
   readonly streams: Map<number, number> = new Map();
   readonly pings: Map<number, PingUnderWay> = new Map();
   readonly waiting: WaitingDatagram[] = [];
+  readonly waitingPings: WaitingPing[] = [];
+  /** Where the last key exchange of this peer came from: an answer goes back there. NO_PATH: through the beacon. */
+  askedFrom: number = NO_PATH;
   capabilities: Capabilities | undefined;
   #hadCapabilities = false;
   #capabilitiesSent = CAPABILITIES_MS.length;
@@ -53,6 +65,8 @@ export class Peer {
   /** The application last sent or received something. */
   usedAt: Millis = NEVER;
   sentAt: Millis = NEVER;
+  /** Streams wait for a key to send under. */
+  isHeld = false;
   /** Frames in a row that could not be opened. */
   failures = 0;
   /** The address is being looked up. */
@@ -68,7 +82,13 @@ export class Peer {
 
   /** Whether something of the application needs this peer now. */
   isWanted(now: Millis): boolean {
-    return this.streams.size > 0 || this.waiting.length > 0 || this.pings.size > 0 || now - this.contactedAt < 30_000;
+    return (
+      this.streams.size > 0 ||
+      this.waiting.length > 0 ||
+      this.waitingPings.length > 0 ||
+      this.pings.size > 0 ||
+      now - this.contactedAt < 30_000
+    );
   }
 
   /** Whether both ends are ours and agreed to half-close. */
@@ -144,6 +164,7 @@ export class Peer {
     let at = Math.min(this.exchange.pollTimeout(), this.path.pollTimeout(), this.#capabilitiesAt);
     at = Math.min(at, this.keepaliveAt(), this.forgetAt());
     for (const ping of this.pings.values()) at = Math.min(at, ping.deadline);
+    for (const ping of this.waitingPings) at = Math.min(at, ping.deadline);
     return at;
   }
 }

@@ -24,6 +24,7 @@ export const DROP_REASONS = [
   'badChecksum',
   'spoofed',
   'ownId',
+  'notRegistered',
   'wrongRecipient',
   'exchangeMalformed',
   'exchangeLimited',
@@ -53,6 +54,7 @@ export const DROP_REASONS = [
   'trustRefused',
   'registryMalformed',
   'outboxFull',
+  'noPath',
 ] as const;
 
 /** One of the reasons above. */

@@ -3,6 +3,7 @@
  * send, and when each wants to be woken. The state of one connection is in connection.ts; trust was decided before.
  */
 import { BUDGETS, LIMITS, type Millis, STRANGER, TRUSTED } from '../config.ts';
+import type { ErrorCode } from '../errors.ts';
 import { FLAG } from '../wire/packet.ts';
 import { Bucket, Buckets } from './budget.ts';
 import type { BufferPool } from './buffer.ts';
@@ -27,6 +28,8 @@ export interface Stream {
   /** The application knows of it: a dial, or accepted and announced. */
   isAnnounced: boolean;
   redials: number;
+  /** Why core ended it, where the connection itself cannot know. */
+  failure?: ErrorCode;
 }
 
 /** A stream packet's fields, as the engine read them. */
@@ -181,6 +184,17 @@ export class Streams {
     const bits = stream.connection.takeEvents();
     if (bits !== 0 && stream.isAnnounced) this.#news.push({ type: 'bits', stream, bits });
     if (stream.connection.state === 'CLOSED') this.#remove(now, stream);
+  }
+
+  /** The stream cannot send now: `touch` or `wake` brings it back. */
+  park(stream: Stream): void {
+    this.#ready.delete(stream);
+  }
+
+  /** The stream had its turn and has more: others come first. */
+  rotate(stream: Stream): void {
+    this.#ready.delete(stream);
+    this.#ready.add(stream);
   }
 
   /** Something changed for a peer (a key, a path): its streams may send again. */

@@ -4,6 +4,7 @@
  * keys were looked at by the caller. Where the existing versions differ the newest is followed.
  */
 import { TIMERS } from '../config.ts';
+import type { ErrorCode } from '../errors.ts';
 import { BROADCAST_NODE } from '../wire/packet.ts';
 import type { TrustMessage } from '../wire/trust.ts';
 import type { UnixSeconds } from './rfc3339.ts';
@@ -109,6 +110,27 @@ export type TrustAction =
 
 /** Actions that the registry answers. */
 export type RegistryAction = 'relayRequest' | 'relayRespond' | 'reportTrust' | 'revokeTrust';
+
+/** What of us an approved peer may use (CP 2.13 H7); omitted is all, for ever. */
+export interface TrustScope {
+  readonly ports?: readonly number[] | undefined;
+  readonly expiresAt?: UnixSeconds | undefined;
+}
+
+/**
+ * - `sent`: or will be, as soon as we are registered; repeated until answered
+ * - `in_flight`: the same request is being sent this moment
+ * - `already_trusted`: so it is; also when the peer had asked us, as ours is the yes then
+ * - `invalid`: not a node, or ourselves
+ * - `full`: no room in the table of trusted nodes
+ */
+export type RequestStatus = 'sent' | 'in_flight' | 'already_trusted' | 'invalid' | 'full';
+
+/** `not_found`: nothing waits for an answer, or nothing is there to end. */
+export type OperatorStatus = 'done' | 'not_found' | 'already_trusted' | 'full';
+
+/** How the registry answered an action. */
+export type RegistryResult = { readonly ok: true } | { readonly ok: false; readonly code: ErrorCode };
 
 /** What we hold about a sender when its message is judged. */
 export interface Standing {

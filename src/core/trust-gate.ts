@@ -38,10 +38,15 @@ export class TrustGate {
 
   /** DP 7.2 row 4. After `'ask'` the answer is `'drop'` until one is noted, or the registry was silent too long. */
   ask(now: Millis, peer: number): 'admit' | 'drop' | 'ask' {
-    if (now < (this.#admitted.get(peer) ?? NEVER)) return 'admit';
+    if (this.isAdmitted(now, peer)) return 'admit';
     if (now < (this.#refused.get(peer) ?? NEVER)) return 'drop';
     insert(this.#refused, peer, now + TIMERS.registryAnswerMs, REGISTRY_ANSWERS);
     return 'ask';
+  }
+
+  /** Whether the registry's word lets the peer in now. */
+  isAdmitted(now: Millis, peer: number): boolean {
+    return now < (this.#admitted.get(peer) ?? NEVER);
   }
 
   /** @param isTrusted - Undefined: nobody could be asked, so that the next packet asks again. */

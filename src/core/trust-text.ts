@@ -28,7 +28,7 @@ export function sentText(text: string): string {
 
 /** Line breaks and tabs become spaces, so that words stay apart. */
 function printable(text: string): string {
-  return text.replace(/\s+/gu, ' ').replace(SPACES, ' ').replace(UNPRINTABLE, '').trim();
+  return text.replace(/\s+/gu, ' ').replace(UNPRINTABLE, '').replace(SPACES, ' ').trim();
 }
 
 function cut(text: string, limit: number, size: (character: string) => number): string {
@@ -36,7 +36,7 @@ function cut(text: string, limit: number, size: (character: string) => number): 
   let length = 0;
   for (const character of text) {
     bytes += size(character);
-    if (bytes > limit) return text.slice(0, length);
+    if (bytes > limit) return text.slice(0, length).trimEnd();
     length += character.length;
   }
   return text;

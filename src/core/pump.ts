@@ -1,0 +1,168 @@
+/**
+ * Takes segments out of the streams that have some and puts them in slots, a few of each in turn, within what the peers
+ * of the existing network bear: relayed packets and SYNs are paced (DP 9.9, 9.11).
+ */
+import { LIMITS, type Millis } from '../config.ts';
+import type { Engine } from '../engine/engine.ts';
+import { FLAG, PROTOCOL } from '../wire/packet.ts';
+import { Bucket, Buckets } from './budget.ts';
+import type { Segment } from './connection.ts';
+import { pathOf } from './control.ts';
+import type { Departures, PacketFields, Way } from './departures.ts';
+import { NO_PATH } from './paths.ts';
+import type { Reset, Stream, Streams } from './streams.ts';
+import { Deadlines } from './timers.ts';
+
+/** Segments of one stream before others get their turn. */
+const QUANTUM = 8;
+/** Segments per call, so that the caller can send what there is. */
+const TURN = 64;
+/** DP 9.11: a beacon drops what a source sends above this. */
+const RELAYED_PER_SECOND = 4_000;
+const RELAYED_BURST = 256;
+/** DP 9.9: what a peer of the existing network takes. */
+const SYN_PER_SECOND = 10;
+
+/** The streams' way out. */
+export class Pump {
+  readonly #engine: Engine;
+  readonly #streams: Streams;
+  readonly #departures: Departures;
+  readonly #relayed = new Bucket(RELAYED_PER_SECOND, RELAYED_BURST);
+  readonly #syns = new Buckets(SYN_PER_SECOND, SYN_PER_SECOND);
+  readonly #delays = new Deadlines();
+  readonly #segment: Segment = { flags: 0, seq: 0, ack: 0, windowSegments: 0, payloadLength: 0 };
+  readonly #way: Way = { session: 0, peer: 0, path: NO_PATH };
+  readonly #fields: PacketFields = {
+    protocol: PROTOCOL.stream,
+    flags: 0,
+    sourceNetwork: 0,
+    destinationNetwork: 0,
+    destinationNode: 0,
+    sourcePort: 0,
+    destinationPort: 0,
+    seq: 0,
+    ack: 0,
+    windowSegments: 0,
+  };
+
+  constructor(engine: Engine, streams: Streams, departures: Departures) {
+    this.#engine = engine;
+    this.#streams = streams;
+    this.#departures = departures;
+  }
+
+  /** Stages up to a batch of segments. @returns False when nothing more can be sent now. */
+  fill(now: Millis): boolean {
+    this.#sendResets(now);
+    let left = TURN;
+    for (const stream of this.#streams.ready()) {
+      if (left <= 0) return true;
+      const sent = this.#drain(now, stream, Math.min(left, QUANTUM));
+      if (sent < 0) return false;
+      left -= sent;
+    }
+    return left < TURN;
+  }
+
+  handleTimeout(now: Millis): void {
+    for (let id = this.#delays.pop(now); id >= 0; id = this.#delays.pop(now)) {
+      const stream = this.#streams.get(id);
+      if (stream !== undefined) this.#streams.touch(now, stream);
+    }
+  }
+
+  pollTimeout(): Millis {
+    return this.#delays.next();
+  }
+
+  /** @returns How many segments were staged; -1: no slot is free. */
+  #drain(now: Millis, stream: Stream, most: number): number {
+    const { peer } = stream;
+    const session = peer.exchange.sendSession(now);
+    if (session < 0) {
+      peer.isHeld = true;
+      this.#streams.park(stream);
+      return 0;
+    }
+    const path = pathOf(peer);
+    for (let sent = 0; sent < most; sent++) {
+      const delayedUntil = this.#pace(now, stream, path);
+      if (delayedUntil > now) {
+        this.#streams.park(stream);
+        this.#delays.set(stream.id, delayedUntil);
+        return sent;
+      }
+      const slot = this.#departures.claim(LIMITS.segmentBytes);
+      if (slot === 0) return -1;
+      if (!stream.connection.pollTransmit(now, this.#segment)) {
+        this.#departures.unclaim(slot);
+        this.#streams.settle(now, stream);
+        return sent;
+      }
+      stream.connection.copyPayload(this.#segment, this.#engine.memory, this.#departures.payloadAt(slot));
+      this.#stage(slot, stream, session, path);
+      this.#note(now, stream);
+    }
+    this.#streams.rotate(stream);
+    return most;
+  }
+
+  /** When the stream's next packet may leave. */
+  #pace(now: Millis, stream: Stream, path: number): Millis {
+    const { peer, connection } = stream;
+    if (path === NO_PATH && !this.#relayed.take(now)) return this.#relayed.nextAt(now);
+    if (connection.state !== 'SYN_SENT' || peer.isOwn) return now;
+    return this.#syns.take(now, peer.id) ? now : now + 1_000 / SYN_PER_SECOND;
+  }
+
+  #stage(slot: number, stream: Stream, session: number, path: number): void {
+    const segment = this.#segment;
+    const fields = this.#address(stream);
+    fields.flags = segment.flags;
+    fields.seq = segment.seq;
+    fields.ack = segment.ack;
+    fields.windowSegments = segment.windowSegments;
+    const way = this.#way;
+    way.session = session;
+    way.peer = stream.peer.id;
+    way.path = path;
+    this.#departures.stage(slot, segment.payloadLength, fields, way);
+  }
+
+  #note(now: Millis, stream: Stream): void {
+    const { peer } = stream;
+    peer.sentAt = now;
+    const wantsAnswer = this.#segment.payloadLength > 0 || (this.#segment.flags & (FLAG.SYN | FLAG.FIN)) !== 0;
+    if (!wantsAnswer) return;
+    peer.usedAt = now;
+    peer.path.noteSent(now);
+  }
+
+  #sendResets(now: Millis): void {
+    for (let reset = this.#streams.pollReset(); reset !== undefined; reset = this.#streams.pollReset()) {
+      const { peer, packet } = reset;
+      const session = peer.exchange.sendSession(now);
+      const slot = session < 0 ? 0 : this.#departures.claim(0);
+      // A RST that is lost is sent again when the SYN comes again.
+      if (slot === 0) continue;
+      const fields = this.#address({ peer, ...packet });
+      fields.flags = FLAG.RST;
+      fields.seq = 0;
+      fields.ack = 0;
+      fields.windowSegments = 0;
+      this.#departures.stage(slot, 0, fields, { session, peer: peer.id, path: pathOf(peer) });
+    }
+  }
+
+  /** Always from the address that was called (DP 1.6). */
+  #address(from: Pick<Stream, 'peer'> & Reset['packet']): PacketFields {
+    const fields = this.#fields;
+    fields.sourceNetwork = from.localNetwork;
+    fields.destinationNetwork = from.network;
+    fields.destinationNode = from.peer.id;
+    fields.sourcePort = from.localPort;
+    fields.destinationPort = from.peerPort;
+    return fields;
+  }
+}
