@@ -1,0 +1,97 @@
+/** What applications give to an agent and get from it. Shapes only. */
+import type { Explanation } from '../core/endpoint.ts';
+import type { DropReason } from '../core/stats.ts';
+import type { Shared } from '../driver.ts';
+import type { Address } from '../wire/address.ts';
+
+/** What an agent is started with. */
+export interface AgentOptions {
+  /** `pilot://host:port`, or `pilots://host:port#sha256=…`. */
+  readonly rendezvous: string;
+  /** A name below the home directory, or a path; omitted: a fresh key in memory. */
+  readonly identity?: string;
+  /** Unique at the rendezvous: lower-case letters, digits and "-". */
+  readonly hostname?: string;
+  /** At most 10, by which others find this agent. */
+  readonly tags?: readonly string[];
+  /** Default private: only trusted peers may speak to this agent. */
+  readonly visibility?: 'private' | 'public';
+  /** Allows plaintext to a rendezvous on another machine. */
+  readonly insecure?: boolean;
+  /** Everybody who asks for trust gets it. Default false. */
+  readonly autoApprove?: boolean;
+  /** Answers on port 7. Default true. */
+  readonly echo?: boolean;
+  /** UDP port; default any free one. */
+  readonly port?: number;
+  /** Address to bind; default all. */
+  readonly listenHost?: string;
+  /** For registration. Default 15 s. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What a binding lends. */
+export interface AgentRuntime {
+  readonly shared: Shared;
+  /** Where identities with a plain name live. */
+  readonly home: string;
+  readonly version: string;
+}
+
+/** Waiting for something. */
+export interface CallOptions {
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A datagram from a peer. */
+export interface ReceivedDatagram {
+  readonly peer: Address;
+  readonly peerPort: number;
+  readonly bytes: Uint8Array;
+}
+
+/** What the rendezvous says of an agent. */
+export interface FoundAgent {
+  readonly address: Address;
+  readonly nodeId: number;
+  readonly hostname: string | undefined;
+  readonly tags: readonly string[];
+  readonly isPublic: boolean;
+}
+
+/** A source of items that is read with `for await`, and closed by leaving the loop or by `close`. */
+export interface Listener<T> extends AsyncIterable<T> {
+  close(): void;
+}
+
+/** News that an agent does not log. */
+export interface Diagnostic {
+  readonly level: 'info' | 'warning';
+  readonly code: string;
+  readonly facts: { readonly [name: string]: string | number };
+}
+
+/** Totals of one agent. */
+export interface AgentStats {
+  readonly engine: string;
+  readonly host: string;
+  readonly peers: number;
+  readonly connections: number;
+  readonly datagramsReceived: number;
+  readonly datagramsSent: number;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly keyExchanges: number;
+  readonly rekeys: number;
+  /** What was thrown away, by reason; only those that occurred. */
+  readonly drops: Partial<Record<DropReason, number>>;
+}
+
+/** How a peer is reached now. */
+export interface PeerInfo extends Explanation {
+  readonly address: Address;
+  readonly isTrusted: boolean;
+  readonly isEncrypted: boolean;
+}

@@ -1,0 +1,386 @@
+/**
+ * The only asynchronous glue between an endpoint and a runtime: sockets, links, timers, jobs and files of the `Host` on
+ * one side, the endpoint's `handle*` and `poll*` on the other. Datagrams of one turn of the event loop are opened
+ * together; what the application does in one go leaves together, in a microtask.
+ */
+import type { Host, HostPort, Link, LinkTarget, Timer, UdpSocket } from './carrier/host.ts';
+import type { Millis } from './config.ts';
+import type { BufferPool } from './core/buffer.ts';
+import { Endpoint, type EndpointOptions } from './core/endpoint.ts';
+import type { Event } from './core/events.ts';
+import type { Job, JobResult } from './core/jobs.ts';
+import type { Profile } from './core/registration.ts';
+import type { Engine } from './engine/engine.ts';
+import { type ErrorCode, PilotError } from './errors.ts';
+
+const WALL_CLOCK_MS: Millis = 60_000;
+const OWNERS = 65_536;
+
+/** Events that the driver does not deal with itself. */
+export type ApplicationEvent = Exclude<Event, { type: 'job' | 'openLink' | 'closeLink' | 'saveTrust' }>;
+
+/** What all endpoints of a process share. */
+export class Shared {
+  readonly host: Host;
+  readonly engine: Engine;
+  readonly pool: BufferPool;
+  readonly drivers: Set<Driver>;
+  readonly #owners: { readonly free: number[]; made: number };
+
+  constructor(host: Host, engine: Engine, pool: BufferPool, like?: Shared) {
+    this.host = host;
+    this.engine = engine;
+    this.pool = pool;
+    this.drivers = like?.drivers ?? new Set();
+    this.#owners = like === undefined ? { free: [], made: 0 } : like.#owners;
+  }
+
+  /** The same engine and everything that belongs to it, on another host. */
+  withHost(host: Host): Shared {
+    return new Shared(host, this.engine, this.pool, this);
+  }
+
+  /** A number that no other endpoint on this engine has. @throws PilotError `BUSY` */
+  takeOwner(): number {
+    const free = this.#owners.free.pop();
+    if (free !== undefined) return free;
+    if (this.#owners.made === OWNERS)
+      throw new PilotError('BUSY', `Cannot start an agent: ${OWNERS} run in this process`);
+    this.#owners.made += 1;
+    return this.#owners.made - 1;
+  }
+
+  giveOwner(owner: number): void {
+    this.#owners.free.push(owner);
+  }
+}
+
+/** What one endpoint is driven with. */
+export interface DriverOptions {
+  readonly shared: Shared;
+  /** The registry. */
+  readonly registry: LinkTarget;
+  /** Without `localPort`, which is known when the socket is bound. */
+  readonly profile: Omit<Profile, 'localPort'>;
+  readonly udp: { readonly host?: string; readonly port: number };
+  /** Where `trust.json` is kept; omitted: nowhere. */
+  readonly trustPath?: string;
+  readonly trustText: string | undefined;
+  readonly autoApprove: boolean;
+  readonly onEvent: (event: ApplicationEvent) => void;
+}
+
+/** Drives one endpoint. */
+export class Driver {
+  readonly endpoint: Endpoint;
+  readonly #shared: Shared;
+  readonly #options: DriverOptions;
+  readonly #socket: UdpSocket;
+  readonly #owner: number;
+  #link: Link | undefined;
+  /** Counts links, so that what an old one still says is not taken for the present one's. */
+  #linkNumber = 0;
+  #timer: Timer | undefined;
+  #timerAt: Millis = Number.POSITIVE_INFINITY;
+  #turn: Timer | undefined;
+  #isFlushQueued = false;
+  #isDraining = false;
+  #isClosed = false;
+  #clockAt: Millis = 0;
+  #lastFrom: HostPort | undefined;
+  #lastPath = 0;
+
+  /** Binds the socket, then begins. @throws PilotError what the socket says. */
+  static async open(options: DriverOptions): Promise<Driver> {
+    const { host } = options.shared;
+    let driver: Driver | undefined;
+    const socket = await host.bindUdp({
+      ...options.udp,
+      handler: {
+        datagram: (bytes, from) => {
+          if (driver !== undefined) driver.#handleDatagram(bytes, from);
+        },
+        released: (token) => {
+          if (driver !== undefined) driver.#handleReleased(token);
+        },
+        unreachable: (to) => {
+          if (driver !== undefined) driver.#handleUnreachable(to);
+        },
+      },
+    });
+    driver = new Driver(options, socket);
+    driver.endpoint.start(host.now());
+    driver.flush();
+    return driver;
+  }
+
+  private constructor(options: DriverOptions, socket: UdpSocket) {
+    const { shared, profile, trustText, autoApprove } = options;
+    const { host, engine, pool } = shared;
+    this.#shared = shared;
+    this.#options = options;
+    this.#socket = socket;
+    this.#owner = shared.takeOwner();
+    const now = host.now();
+    this.#clockAt = now;
+    const endpoint: EndpointOptions = {
+      now,
+      unixOffset: host.unixNow() - now,
+      engine,
+      owner: this.#owner,
+      random: (into) => host.random(into),
+      pool,
+      profile: { ...profile, localPort: socket.local.port },
+      trustText,
+      autoApprove,
+    };
+    this.endpoint = new Endpoint(endpoint);
+    shared.drivers.add(this);
+  }
+
+  /** Our UDP address. */
+  get local(): HostPort {
+    return this.#socket.local;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Monotonic. */
+  now(): Millis {
+    return this.#shared.host.now();
+  }
+
+  unixNow(): Millis {
+    return this.#shared.host.unixNow();
+  }
+
+  /** A timer of the application. */
+  setTimer(delayMs: Millis, callback: () => void): Timer {
+    return this.#shared.host.setTimer(delayMs, callback);
+  }
+
+  /** The application called the endpoint: what came of it leaves after the present code has run. */
+  flush(): void {
+    if (this.#isFlushQueued || this.#isClosed) return;
+    this.#isFlushQueued = true;
+    queueMicrotask(() => {
+      this.#isFlushQueued = false;
+      if (!this.#isClosed) this.#drain(this.now());
+    });
+  }
+
+  /** Opens the frames that wait, to free their slots. */
+  openBatch(now: Millis): void {
+    if (!this.#isClosed) this.endpoint.handleBatch(now);
+  }
+
+  /** Ends at once, after what the endpoint still has to say. */
+  close(): void {
+    if (this.#isClosed) return;
+    const now = this.now();
+    this.endpoint.close(now);
+    this.#drain(now);
+    this.#isClosed = true;
+    this.#timer?.cancel();
+    this.#turn?.cancel();
+    this.#link?.close();
+    this.#shared.drivers.delete(this);
+    this.#shared.giveOwner(this.#owner);
+    this.#socket.close();
+  }
+
+  #handleDatagram(bytes: Uint8Array, from: HostPort): void {
+    if (this.#isClosed) return;
+    const { endpoint } = this;
+    const now = this.now();
+    const path = this.#pathOf(from);
+    endpoint.counters.datagramsReceived += 1;
+    endpoint.counters.bytesReceived += bytes.length;
+    if (!endpoint.handleDatagram(now, path, bytes)) {
+      // Slots are the process's: others may hold them until their turn ends.
+      for (const driver of this.#shared.drivers) driver.openBatch(now);
+      if (!endpoint.handleDatagram(now, path, bytes)) endpoint.counters.drop('noSlot');
+    }
+    if (endpoint.isBatchFull) endpoint.handleBatch(now);
+    this.#turn ??= this.#shared.host.setTimer(0, () => {
+      this.#turn = undefined;
+      if (this.#isClosed) return;
+      const after = this.now();
+      endpoint.handleBatch(after);
+      this.#drain(after);
+    });
+  }
+
+  #handleReleased(token: number): void {
+    this.endpoint.release(token);
+    // A drain that ran out of slots left streams that have more.
+    if (this.endpoint.streams.ready().size > 0) this.flush();
+  }
+
+  #handleUnreachable(to: HostPort | undefined): void {
+    if (to === undefined || this.#isClosed) return;
+    this.endpoint.handleUnreachable(this.now(), this.endpoint.paths.intern(to.host, to.port));
+    this.flush();
+  }
+
+  #pathOf(from: HostPort): number {
+    const { paths } = this.endpoint;
+    if (from === this.#lastFrom && paths.has(this.#lastPath) && paths.host(this.#lastPath) === from.host) {
+      if (paths.port(this.#lastPath) === from.port) return this.#lastPath;
+    }
+    this.#lastFrom = from;
+    this.#lastPath = paths.intern(from.host, from.port);
+    return this.#lastPath;
+  }
+
+  /** Carries everything that waits to where it goes, until nothing is left, and sets the timer. */
+  #drain(now: Millis): void {
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    const { endpoint } = this;
+    try {
+      for (let isBusy = true; isBusy; ) {
+        isBusy = false;
+        for (let event = endpoint.pollEvent(); event !== undefined; event = endpoint.pollEvent()) {
+          this.#handleEvent(now, event);
+          isBusy = true;
+        }
+        for (let bytes = endpoint.pollLink(); bytes !== undefined; bytes = endpoint.pollLink())
+          this.#link?.write(bytes);
+        for (let next = endpoint.pollTransmit(now); next !== undefined; next = endpoint.pollTransmit(now)) {
+          this.#socket.send(next.bytes, this.#addressOf(next.path), next.token);
+          isBusy = true;
+        }
+      }
+    } finally {
+      this.#isDraining = false;
+    }
+    if (now - this.#clockAt >= WALL_CLOCK_MS) {
+      this.#clockAt = now;
+      endpoint.setUnixOffset(this.#shared.host.unixNow() - now);
+    }
+    this.#setTimer(now);
+  }
+
+  #addressOf(path: number): HostPort {
+    const { paths } = this.endpoint;
+    return { host: paths.host(path), port: paths.port(path) };
+  }
+
+  /** A timer that fires too early costs less than setting one each time. */
+  #setTimer(now: Millis): void {
+    const at = this.endpoint.pollTimeout();
+    if (at >= this.#timerAt && this.#timer !== undefined) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#timerAt = at;
+    if (at === Number.POSITIVE_INFINITY || this.#isClosed) return;
+    this.#timer = this.#shared.host.setTimer(Math.max(0, at - now), () => {
+      this.#timer = undefined;
+      this.#timerAt = Number.POSITIVE_INFINITY;
+      if (this.#isClosed) return;
+      const after = this.now();
+      this.endpoint.handleTimeout(after);
+      this.#drain(after);
+    });
+  }
+
+  #handleEvent(now: Millis, event: Event): void {
+    switch (event.type) {
+      case 'job':
+        this.#runJob(now, event.id, event.job);
+        return;
+      case 'openLink':
+        this.#openLink();
+        return;
+      case 'closeLink':
+        this.#linkNumber += 1;
+        this.#link?.destroy();
+        this.#link = undefined;
+        return;
+      case 'saveTrust':
+        this.#saveTrust(now, event.text);
+        return;
+      default:
+        this.#options.onEvent(event);
+    }
+  }
+
+  #runJob(now: Millis, id: number, job: Job): void {
+    let result: JobResult | Promise<JobResult>;
+    try {
+      result = this.#execute(job);
+    } catch {
+      // An operation that the runtime refuses is a failed one; what failed is counted where it was asked for.
+      result = undefined;
+    }
+    if (id === 0) return;
+    if (!(result instanceof Promise)) {
+      this.endpoint.handleJob(now, id, result);
+      return;
+    }
+    const finish = (done: JobResult): void => {
+      if (this.#isClosed) return;
+      this.endpoint.handleJob(this.now(), id, done);
+      this.flush();
+    };
+    result.then(finish, () => finish(undefined));
+  }
+
+  #execute(job: Job): JobResult | Promise<JobResult> {
+    const { jobs } = this.#shared.host;
+    switch (job.kind) {
+      case 'sign':
+        return jobs.sign(job.identity, job.message);
+      case 'verify':
+        return jobs.verify(job.publicKey, job.message, job.signature);
+      case 'createExchange': {
+        const made = jobs.createExchange(job.random);
+        if (!(made instanceof Promise)) job.random.fill(0);
+        return made;
+      }
+      case 'agree':
+        return jobs.agree(job.exchange, job.peerKey, job.info);
+      case 'forget':
+        jobs.forget(job.handle);
+        return undefined;
+    }
+  }
+
+  #openLink(): void {
+    this.#linkNumber += 1;
+    const number = this.#linkNumber;
+    const tell = (what: 'open' | 'closed' | Uint8Array, code?: ErrorCode): void => {
+      if (this.#isClosed || number !== this.#linkNumber) return;
+      const now = this.now();
+      this.endpoint.handleLink(now, 0, what, code);
+      this.#drain(now);
+    };
+    this.#link = this.#shared.host.connectLink(this.#options.registry, {
+      open: () => tell('open'),
+      data: (bytes) => tell(bytes),
+      drain: () => {},
+      closed: (error) => tell('closed', error instanceof PilotError ? error.code : undefined),
+    });
+  }
+
+  #saveTrust(now: Millis, text: string): void {
+    const { trustPath } = this.#options;
+    if (trustPath === undefined) {
+      this.endpoint.handleTrustSaved(now);
+      return;
+    }
+    const saved = (): void => {
+      if (this.#isClosed) return;
+      this.endpoint.handleTrustSaved(this.now());
+      this.flush();
+    };
+    this.#shared.host.files.writeAtomic(trustPath, new TextEncoder().encode(text)).then(saved, (error: unknown) => {
+      const code = error instanceof PilotError ? error.code : 'IDENTITY_INVALID';
+      this.#options.onEvent({ type: 'diagnostic', level: 'warning', code: 'trustNotSaved', facts: { cause: code } });
+      saved();
+    });
+  }
+}
