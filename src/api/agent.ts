@@ -249,7 +249,7 @@ export class Agent {
     return () => this.#diagnostics.delete(handler);
   }
 
-  /** Closes all connections in order, then ends. Further calls wait for the same end. */
+  /** Waits until everything written is acknowledged, then ends. Further calls wait for the same end. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -325,7 +325,7 @@ export class Agent {
   async #close(): Promise<void> {
     for (const queue of [...this.#listeners.values(), ...this.#datagrams.values()]) queue.end();
     this.trust.close();
-    await Promise.allSettled([...this.#connections.values()].map((connection) => connection.close()));
+    await Promise.allSettled([...this.#connections.values()].map((connection) => connection.flush()));
     this.#driver?.close();
     this.#questions.close();
     await this.#identity.release();

@@ -69,6 +69,13 @@ export class Connection {
     await this.closed;
   }
 
+  /** As `close`, but does not wait for the peer's end once everything of ours is acknowledged. */
+  async flush(): Promise<void> {
+    const { connection } = this.#stream;
+    this.#act((now) => connection.close(now));
+    while (!connection.isWriteAcknowledged && !this.#isOver) await this.#isAcknowledged.wait();
+  }
+
   /** Ends at once: the peer sees an error, what was not delivered is lost. */
   abort(): void {
     this.#act((now) => this.#stream.connection.abort(now));

@@ -60,6 +60,7 @@ const ROTATE_FORCED_MS = 10_000;
 /** DP 3.12: frames that cannot be opened lead to an exchange this rarely; forged ones to ever fewer. */
 const UNREADABLE_MS = 3_000;
 const UNREADABLE_MAX_MS = 48_000;
+const HASTEN_MS = 1_000;
 /** What the application sent stays unanswered: the key is tested with a ping, then offered anew (DP appendix D 11). */
 const SILENCE_PROBE_MS = 4_000;
 const SILENCE_OFFER_MS = 8_000;
@@ -228,6 +229,10 @@ export class KeyExchange {
   /** Frames of this peer cannot be opened: offer a fresh key, unless the present one works. Nothing is given up. */
   handleUnreadable(now: Millis): void {
     if (this.#keyring.isFresh(now) || this.#keyring.isProving(now)) return;
+    if (this.#isAttempting) {
+      this.#hasten(now);
+      return;
+    }
     const since = now - this.#unreadableAt;
     if (since < this.#unreadableMs) return;
     // Whoever forges frames gets a key exchange out of us more and more rarely.
@@ -343,6 +348,14 @@ export class KeyExchange {
     offer.sentAt = now;
     this.#nextAttemptAt = now + (RETRY_MS[Math.min(this.#attempts, RETRY_MS.length - 1)] ?? TIMERS.keyExchangeRetryMs);
     this.#attempts += 1;
+  }
+
+  /** The peer can be heard: what it did not answer may reach it now. Counts as no attempt, since anybody can cause it. */
+  #hasten(now: Millis): void {
+    const offer = this.#offer;
+    if (offer === undefined || now - offer.sentAt < HASTEN_MS) return;
+    offer.sentAt = now;
+    this.#frames.push({ frame: offer.pila, relayCopy: false, isAnswer: false });
   }
 
   #giveUp(now: Millis): void {

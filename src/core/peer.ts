@@ -72,6 +72,8 @@ export class Peer {
   /** The address is being looked up. */
   isLocating = false;
   locatedAt: Millis = NEVER;
+  /** The registry said that there is no such node. */
+  isUnknown = false;
   /** We began: a dial, a datagram, a ping or a trust request. */
   contactedAt: Millis = NEVER;
 

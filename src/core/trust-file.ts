@@ -1,7 +1,7 @@
 /**
  * `trust.json` (CP 2.9): the tables of trust as text and back. It reads what the existing network writes and adds, in
- * fields that others ignore, what they do not keep: outgoing requests, scope and expiry (CP 2.13 H7), and revocations
- * that the registry has not confirmed. Whether an entry still counts is for trust.ts.
+ * fields that others ignore, what they do not keep: outgoing requests, scope and expiry (CP 2.13 H7), and what the
+ * registry has yet to hear of. Whether an entry still counts is for trust.ts.
  */
 import { LIMITS } from '../config.ts';
 import { fromBase64, toBase64 } from '../wire/base64.ts';
@@ -22,6 +22,8 @@ export interface TrustedNode {
   /** Only these ports of ours; undefined is all. */
   readonly ports: readonly number[] | undefined;
   readonly expiresAt: UnixSeconds | undefined;
+  /** The registry knows; entries of other versions are taken to be. */
+  readonly isReported: boolean;
 }
 
 /** A request that waits for our operator. */
@@ -137,6 +139,7 @@ function trustedFields(node: TrustedNode): Fields {
     ...(node.network === 0 ? {} : { network: node.network }),
     ...(node.ports === undefined ? {} : { ports: node.ports }),
     ...(node.expiresAt === undefined ? {} : { expires_at: formatTime(node.expiresAt) }),
+    ...(node.isReported ? {} : { unreported: true }),
   };
 }
 
@@ -193,7 +196,9 @@ function readTrusted(fields: Fields, nodeId: number): TrustedNode | undefined {
   if (fields.ports !== undefined && ports === undefined) return undefined;
   if (fields.expires_at !== undefined && expiresAt === undefined) return undefined;
   const approvedAt = readTime(fields.approved_at) ?? 0;
-  return { nodeId, publicKey, approvedAt, isMutual: fields.mutual === true, network, ports, expiresAt };
+  const isMutual = fields.mutual === true;
+  const isReported = fields.unreported !== true;
+  return { nodeId, publicKey, approvedAt, isMutual, network, ports, expiresAt, isReported };
 }
 
 function readPending(fields: Fields, nodeId: number): PendingTrust | undefined {

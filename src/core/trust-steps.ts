@@ -35,7 +35,10 @@ export const TELL_MS: Millis = 30_000;
 export const PAUSE_FIRST_MS: Millis = 10_000;
 /** Longest pause. */
 export const PAUSE_MAX_MS: Millis = 3_600_000;
-/** Of an answer, about 20 min in all: whoever missed it asks again and is answered again. A request has no such end. */
+/**
+ * To tell a peer the answer, in about 20 min: whoever missed it asks again and is answered again. Neither a request nor
+ * what the registry is to know has such an end.
+ */
 export const ANSWER_ATTEMPTS = 8;
 /**
  * Deviation: CP 2.7 wants the mailbox read every 2 s while anything is outstanding, but a request is that for 30 days.
@@ -268,8 +271,11 @@ export class TrustSteps {
   #pause(now: Millis, run: Run): void {
     run.attempts += 1;
     if (run.purpose !== 'request' && run.attempts >= ANSWER_ATTEMPTS) {
-      this.#remove(run);
-      return;
+      if (run.isReported) {
+        this.#remove(run);
+        return;
+      }
+      run.isTold = true;
     }
     this.#enter(run, 'pause', now + Math.min(PAUSE_FIRST_MS * 2 ** (run.attempts - 1), PAUSE_MAX_MS));
   }

@@ -128,7 +128,8 @@ export class TrustTables {
     const publicKey = before?.publicKey ?? granted.publicKey?.slice();
     const ports = granted.ports ?? before?.ports;
     const expiresAt = granted.expiresAt ?? before?.expiresAt;
-    trusted.set(peer, { nodeId: peer, publicKey, approvedAt: time, isMutual, network, ports, expiresAt });
+    const isReported = false;
+    trusted.set(peer, { nodeId: peer, publicKey, approvedAt: time, isMutual, network, ports, expiresAt, isReported });
     pending.delete(peer);
     outgoing.delete(peer);
     revoked.delete(peer);
@@ -199,6 +200,21 @@ export class TrustTables {
       revoked.delete(confirmed ?? firstKey(revoked) ?? 0);
     }
     revoked.set(peer, { nodeId: peer, until, isConfirmed: false });
+  }
+
+  /** The registry knows of the trust. @returns Whether that is news. */
+  report(peer: number): boolean {
+    const node = this.#records.trusted.get(peer);
+    if (node === undefined || node.isReported) return false;
+    this.#records.trusted.set(peer, { ...node, isReported: true });
+    return true;
+  }
+
+  /** Trust that the registry does not know of. */
+  unreported(): number[] {
+    const waiting: number[] = [];
+    for (const { nodeId, isReported } of this.#records.trusted.values()) if (!isReported) waiting.push(nodeId);
+    return waiting;
   }
 
   /** The registry has no pair any more. @returns Whether that is news. */

@@ -91,7 +91,7 @@ export class Trust {
     this.#unixOffset = unixOffset;
   }
 
-  /** We are registered: requests and revocations of before are taken up again. Until then every message is refused. */
+  /** We are registered: what was left undone before is taken up again. Until then every message is refused. */
   setLocalId(now: Millis, localId: number): void {
     const isFirst = this.#localId === 0;
     this.#localId = localId;
@@ -99,6 +99,7 @@ export class Trust {
     for (const { nodeId, justification } of this.#tables.outgoing()) {
       this.#steps.schedule(delivery(nodeId, 'request', justification));
     }
+    for (const peer of this.#tables.unreported()) this.#steps.schedule(delivery(peer, 'accept'));
     if (this.#tables.unconfirmed().length > 0) this.#revocations.resume(now);
   }
 
@@ -288,6 +289,7 @@ export class Trust {
     }
     // What waits at the registry already is as good as sent (CP 1.9.2).
     const isDone = outcome.ok || (action === 'relayRequest' && outcome.code === 'ALREADY_EXISTS');
+    if (isDone && action === 'reportTrust' && this.#tables.report(peer)) this.#persistSoon(now);
     this.#steps.noteRegistry(now, peer, { action, isDone });
     this.#drain(now);
   }

@@ -95,10 +95,12 @@ export class Tunnels {
     beacon.noteContact(now);
     if (peer.exchange.hasSession || peer.isLocating || departures.nodeId === 0) return;
     if (now - peer.locatedAt < LOCATE_AGAIN_MS) {
+      if (peer.isUnknown) this.#news.push({ type: 'unknown', peer });
       this.#begin(now, peer);
       return;
     }
     peer.isLocating = true;
+    peer.isUnknown = false;
     directory.location(now, peer.id, (at, found) => {
       peer.isLocating = false;
       peer.locatedAt = at;
@@ -277,7 +279,8 @@ export class Tunnels {
   /** A number that nobody has fails at once; a private node that does not show itself is still tried by the relay. */
   #askWhetherItExists(now: Millis, peer: Peer): void {
     this.#parts.directory.key(now, peer.id, (_, found) => {
-      if (!found.ok && found.code === 'NOT_FOUND') this.#news.push({ type: 'unknown', peer });
+      peer.isUnknown = !found.ok && found.code === 'NOT_FOUND';
+      if (peer.isUnknown) this.#news.push({ type: 'unknown', peer });
     });
   }
 
