@@ -19,40 +19,33 @@ const OWNERS = 65_536;
 /** Events that the driver does not deal with itself. */
 export type ApplicationEvent = Exclude<Event, { type: 'job' | 'openLink' | 'closeLink' | 'saveTrust' }>;
 
-/** What all endpoints of a process share. */
-export class Shared {
+/** Numbers that tell the endpoints on one engine apart. */
+export class Owners {
+  readonly #free: number[] = [];
+  #made = 0;
+
+  /** @throws PilotError `BUSY` */
+  take(): number {
+    const free = this.#free.pop();
+    if (free !== undefined) return free;
+    if (this.#made === OWNERS) throw new PilotError('BUSY', `Cannot start an agent: ${OWNERS} run on this engine`);
+    this.#made += 1;
+    return this.#made - 1;
+  }
+
+  give(owner: number): void {
+    this.#free.push(owner);
+  }
+}
+
+/** What endpoints share: the engine and what belongs to it, memory for streams, and the runtime. */
+export interface Shared {
   readonly host: Host;
   readonly engine: Engine;
+  readonly owners: Owners;
   readonly pool: BufferPool;
+  /** Those that may hold slots of the engine at the same time. */
   readonly drivers: Set<Driver>;
-  readonly #owners: { readonly free: number[]; made: number };
-
-  constructor(host: Host, engine: Engine, pool: BufferPool, like?: Shared) {
-    this.host = host;
-    this.engine = engine;
-    this.pool = pool;
-    this.drivers = like?.drivers ?? new Set();
-    this.#owners = like === undefined ? { free: [], made: 0 } : like.#owners;
-  }
-
-  /** The same engine and everything that belongs to it, on another host. */
-  withHost(host: Host): Shared {
-    return new Shared(host, this.engine, this.pool, this);
-  }
-
-  /** A number that no other endpoint on this engine has. @throws PilotError `BUSY` */
-  takeOwner(): number {
-    const free = this.#owners.free.pop();
-    if (free !== undefined) return free;
-    if (this.#owners.made === OWNERS)
-      throw new PilotError('BUSY', `Cannot start an agent: ${OWNERS} run in this process`);
-    this.#owners.made += 1;
-    return this.#owners.made - 1;
-  }
-
-  giveOwner(owner: number): void {
-    this.#owners.free.push(owner);
-  }
 }
 
 /** What one endpoint is driven with. */
@@ -120,7 +113,7 @@ export class Driver {
     this.#shared = shared;
     this.#options = options;
     this.#socket = socket;
-    this.#owner = shared.takeOwner();
+    this.#owner = shared.owners.take();
     const now = host.now();
     this.#clockAt = now;
     const endpoint: EndpointOptions = {
@@ -187,7 +180,7 @@ export class Driver {
     this.#turn?.cancel();
     this.#link?.close();
     this.#shared.drivers.delete(this);
-    this.#shared.giveOwner(this.#owner);
+    this.#shared.owners.give(this.#owner);
     this.#socket.close();
   }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Agent as PortableAgent } from '../../src/api/agent.ts';
 import type { AgentOptions, AgentRuntime } from '../../src/api/shapes.ts';
 import { BufferPool } from '../../src/core/buffer.ts';
-import { Shared } from '../../src/driver.ts';
+import { Owners, type Shared } from '../../src/driver.ts';
 import { createWasmEngine } from '../../src/engine/wasm.ts';
 import { VERSION } from '../../src/version.ts';
 import { createNodeHost } from './host.ts';
@@ -62,13 +62,13 @@ function sharedOfProcess(): Shared {
   if (shared === undefined) {
     const host = createNodeHost();
     const engine = createWasmEngine({ sessions: SESSIONS }, (into) => host.random(into));
-    shared = new Shared(host, engine, new BufferPool());
+    shared = { host, engine, owners: new Owners(), pool: new BufferPool(), drivers: new Set() };
   }
   return shared;
 }
 
 /** The same engine and tables behind sockets that do not keep the process. */
 function unrefShared(): Shared {
-  unref ??= sharedOfProcess().withHost(createNodeHost({ unref: true }));
+  unref ??= { ...sharedOfProcess(), host: createNodeHost({ unref: true }) };
   return unref;
 }

@@ -4,11 +4,15 @@
  */
 import type { Millis } from '../config.ts';
 
+/** One token, within what sums of fractions may lack: who comes at `nextAt` must find it. */
+const ONE = 1 - 1e-9;
+
 /** A bucket that starts full. */
 export class Bucket {
   readonly #perMs: number;
   readonly #burst: number;
   #tokens: number;
+  /** When the tokens were counted last. */
   #at: Millis = Number.NEGATIVE_INFINITY;
 
   /** @param perSecond - Refill rate. @param burst - Most tokens held; a second's worth unless given. */
@@ -21,21 +25,23 @@ export class Bucket {
   /** Takes one token if there is one. */
   take(now: Millis): boolean {
     if (now > this.#at) {
-      this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#at) * this.#perMs);
+      if (this.#tokens < this.#burst) {
+        this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#at) * this.#perMs);
+      }
       this.#at = now;
     }
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
+    if (this.#tokens < ONE) return false;
+    this.#tokens = Math.max(0, this.#tokens - 1);
     return true;
   }
 
   /** When the next token will be there, given that nothing else takes one. */
   nextAt(now: Millis): Millis {
-    return this.#tokens >= 1 ? now : now + (1 - this.#tokens) / this.#perMs;
+    return this.#tokens >= ONE ? now : Math.max(now, this.#at + (1 - this.#tokens) / this.#perMs);
   }
 }
 
-/** A bucket per source, at most `capacity` of them; the oldest leaves. */
+/** A bucket per source, at most `capacity` of them; the one unused for longest leaves, which is the fullest. */
 export class Buckets {
   readonly #buckets = new Map<string | number, Bucket>();
   readonly #perSecond: number;
@@ -56,8 +62,10 @@ export class Buckets {
         if (!oldest.done) this.#buckets.delete(oldest.value);
       }
       bucket = new Bucket(this.#perSecond, this.#burst);
-      this.#buckets.set(source, bucket);
+    } else {
+      this.#buckets.delete(source);
     }
+    this.#buckets.set(source, bucket);
     return bucket.take(now);
   }
 }

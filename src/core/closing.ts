@@ -20,6 +20,8 @@ const SILENCE_MS: Millis = 2_000;
 const HOLD_MS: Millis = 15_000;
 /** DP 5.10: a reference peer answers a FIN with its own or not at all. */
 const ANSWER_MS: Millis = 10_000;
+/** Between our own a FIN is repeated at least this often: the peer answers for the 10 s of its TIME_WAIT only. */
+const OWN_AGAIN_MS: Millis = 2_000;
 /** Transmissions of a FIN: as many as of data (DP 5.15). */
 const MAX_SENDS = 9;
 
@@ -154,7 +156,8 @@ export class Closing {
     if (this.#isOwn && !this.#sender.isAllSent) return false;
     this.#isWanted = false;
     if (this.#sends === 0) this.#firstSentAt = now;
-    this.#againAt = now + this.#sender.rtt.backedOff(this.#sends);
+    const againMs = this.#sender.rtt.backedOff(this.#sends);
+    this.#againAt = now + (this.#isOwn ? Math.min(againMs, OWN_AGAIN_MS) : againMs);
     this.#sends += 1;
     return true;
   }
@@ -167,7 +170,8 @@ export class Closing {
     if (this.isPeerDone) return isAllAcknowledged ? ALWAYS : Math.max(this.#peerDoneAt, progressAt) + FLUSH_MS;
     if (this.isClosed) return isAllAcknowledged ? ALWAYS : Math.max(this.#closedAt, progressAt) + FLUSH_MS;
     if (!this.isShutdown || !isAllAcknowledged) return NEVER;
-    return Math.max(this.#shutdownAt, this.#heardAt) + SILENCE_MS;
+    // Who left a gap has something to repair, and may be waiting for a long timeout.
+    return Math.max(this.#shutdownAt, this.#heardAt) + (this.#receiver.hasGap ? HOLD_MS : SILENCE_MS);
   }
 
   /** When the peer's end is given up although somebody still reads. */

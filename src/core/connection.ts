@@ -199,9 +199,9 @@ export class Connection {
     return this.#isStale;
   }
 
-  /** A new SYN on these ports is a new connection, not a repetition (DP 5.4 rule 2). */
-  get yieldsToSyn(): boolean {
-    return this.#state === 'TIME_WAIT' || this.#state === 'CLOSED' || this.#receiver.isFinHeld;
+  /** Whether a SYN on these ports begins a new connection, although this one is not forgotten (DP 5.4 rule 2). */
+  yieldsToSyn(segment: Segment): boolean {
+    return this.#state === 'TIME_WAIT' && !this.#isRepeatedSyn(segment);
   }
 
   /** Why it was CLOSED; undefined when it ended in order. Set in TIME_WAIT when the peer left before it had taken all. */
@@ -412,12 +412,17 @@ export class Connection {
       this.#agree(segment, this.#offersOwn && isOffer(payload));
       this.#transmit.offers = this.#isOwn;
       this.#transmit.synFlags = FLAG.SYN | FLAG.ACK;
-    } else if (this.#receiver.isFinHeld) {
+    } else if (this.#receiver.isFinHeld && !this.#isRepeatedSyn(segment)) {
       // DP 5.4 rule 2: the peer was restarted.
       this.#close('CONNECTION_LOST', false);
     } else {
       this.#transmit.synFlags = FLAG.SYN | FLAG.ACK;
     }
+  }
+
+  /** A late copy of the SYN that began this. The first numbers of our own are random; of others they are all 0. */
+  #isRepeatedSyn(segment: Segment): boolean {
+    return this.#isOwn && this.#hasSyn && this.#receiver.isInitialSeq(segment.seq);
   }
 
   #handleSynAck(now: Millis, segment: Segment, payload: Uint8Array): void {
@@ -476,6 +481,8 @@ export class Connection {
     if (arrival === FIN_ARRIVAL.ignored) this.#drops.outside += 1;
     // DP 5.10: held or repeated, it is answered by a plain ACK, never by anything with FIN (appendix D 1).
     if (arrival !== FIN_ARRIVAL.ordered) this.#receiver.wantAck();
+    // RFC 9293 §3.10.7.4: the answer was lost, so the next copy may still be to come. Others would do this for ever (D 1).
+    if (this.#state === 'TIME_WAIT' && this.#isOwn && this.#stateAt !== NEVER) this.#stateAt = now + TIMERS.timeWaitMs;
   }
 
   #handleReset(): void {

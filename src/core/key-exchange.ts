@@ -9,7 +9,7 @@ import type { Engine } from '../engine/engine.ts';
 import { emitPilk } from '../wire/key-exchange.ts';
 import { Bucket } from './budget.ts';
 import type { Jobs } from './jobs.ts';
-import { FRESH_MS, Keyring, type Session } from './keyring.ts';
+import { Keyring, type Session } from './keyring.ts';
 import { isSameKey, type Offer, openOffer } from './offer.ts';
 import type { Counters } from './stats.ts';
 
@@ -122,12 +122,13 @@ export class KeyExchange {
 
   /** Whether an exchange of ours waits for its answer, or for its turn. */
   get isWaiting(): boolean {
-    return this.#isOpening || this.#beginAt !== FOREVER || (this.#isAttempting && !this.#isAnswered);
+    const isScheduled = this.#beginAt !== FOREVER || (this.#rotateAt !== FOREVER && !this.hasSession);
+    return this.#isOpening || isScheduled || (this.#isAttempting && !this.#isAnswered);
   }
 
-  /** Starts an exchange with a fresh pair, unless one runs; in the cooldown it starts when that is over. */
+  /** Starts an exchange with a fresh pair, unless one runs or has its time; in the cooldown it starts when that is over. */
   begin(now: Millis): void {
-    if (this.#isClosed || this.#isOpening || this.#isAttempting) return;
+    if (this.#isClosed || this.#isOpening || this.#isAttempting || this.#rotateAt !== FOREVER) return;
     if (now < this.#cooldownUntil) this.#beginAt = this.#cooldownUntil;
     else this.#open(true);
   }
@@ -145,9 +146,9 @@ export class KeyExchange {
     this.#sentAt = Math.min(this.#sentAt, now);
   }
 
-  /** The peer told its capabilities, so it answers our pairs with fresh ones. Others keep theirs and switch at once. */
-  notePeerIsOurs(): void {
-    this.#isPeerOurs = true;
+  /** Ours answer a pair with a fresh one; the others keep theirs and switch to the new session at once. */
+  notePeerKind(isOurs: boolean): void {
+    this.#isPeerOurs = isOurs;
   }
 
   /** Whether a verified exchange with this key would change nothing. Costs no public-key work. */
@@ -211,8 +212,7 @@ export class KeyExchange {
     if (session === undefined) return false;
     this.#sentAt = FOREVER;
     this.#isTested = false;
-    const isLower = this.#context.nodeId < this.#peerId;
-    const news = keyring.handleAuthenticated(now, session, isLower ? FRESH_MS : 2 * FRESH_MS);
+    const news = keyring.handleAuthenticated(now, session);
     if (news === 'replaced') {
       this.#context.counters.rekeys += 1;
       this.#rotateAt = FOREVER;
@@ -223,6 +223,8 @@ export class KeyExchange {
     if (note.isCollision) session.isSending = false;
     const isForced = (note.isCollision && !keyring.current?.isSending) || note.retired >= ROTATE_AFTER_RETIRED;
     if (isForced && session === keyring.current) this.#wantRotation(now);
+    // The peer uses a key that we replaced, and not the new one: exchanges crossed so that each took the other's.
+    if (news === 'outdated') this.handleUnreadable(now);
     return isNew;
   }
 
@@ -265,9 +267,9 @@ export class KeyExchange {
     const { current } = this.#keyring;
     if (current === undefined || now < this.#ageCheckAt) return;
     this.#ageCheckAt = now + AGE_CHECK_MS;
-    const isDue =
-      mayRotate && now - current.createdAt >= TIMERS.keyRotationMs && now - current.authenticatedAt < AGE_CHECK_MS;
-    if (isDue || this.#context.engine.sealed(current.index) >= ROTATE_AFTER_FRAMES) this.begin(now);
+    if (now - current.authenticatedAt >= AGE_CHECK_MS) return;
+    const isOld = mayRotate && now - current.createdAt >= TIMERS.keyRotationMs;
+    if (isOld || this.#context.engine.sealed(current.index) >= ROTATE_AFTER_FRAMES) this.begin(now);
   }
 
   pollTimeout(): Millis {
@@ -322,7 +324,7 @@ export class KeyExchange {
     this.#offer = offer;
     if (offer.isOurs) this.#attempt(now);
     this.#derivePending(offer);
-    if (offer.isOurs && !this.#isPeerOurs) this.#guess(offer);
+    this.#guess(offer);
   }
 
   /** The runtime made no key: as if nobody had answered, so that whoever waits hears of it. */
@@ -340,11 +342,11 @@ export class KeyExchange {
     }
     const relayCopy = this.#attempts >= RELAY_AFTER;
     this.#frames.push({ frame: offer.pila, relayCopy, isAnswer: false });
-    // DP 3.10: without a session, and behind an unanswered send only, a PILK asks for the peer's key.
-    if (this.#attempts > 0 && this.#keyring.current === undefined) {
+    // DP 3.10: without a session, and behind an unanswered send only, a PILK asks for the peer's key. A session that is
+    // silent counts as none: a restarted peer of 1.9 answers our first PILA and no other, and that answer may be lost.
+    if (this.#attempts > 0 && !this.#keyring.isFresh(now)) {
       this.#frames.push({ frame: emitPilk(this.#context.nodeId, offer.publicKey), relayCopy, isAnswer: false });
     }
-    if (this.#attempts > 0) this.#guess(offer);
     offer.sentAt = now;
     this.#nextAttemptAt = now + (RETRY_MS[Math.min(this.#attempts, RETRY_MS.length - 1)] ?? TIMERS.keyExchangeRetryMs);
     this.#attempts += 1;
@@ -372,8 +374,8 @@ export class KeyExchange {
    */
   #guess(offer: Offer): void {
     const { current, isProven } = this.#keyring;
-    if (current === undefined || !isProven || offer.hasDerived(current.peerKey)) return;
-    this.#derive(offer, current.peerKey, true);
+    if (!offer.isOurs || this.#isPeerOurs || current === undefined || !isProven) return;
+    if (!offer.hasDerived(current.peerKey)) this.#derive(offer, current.peerKey, true);
   }
 
   #derivePending(offer: Offer): void {
@@ -384,13 +386,13 @@ export class KeyExchange {
     // Who answers our question first has our key; anybody else needs it.
     const needsAnswer = !isGuess && (!offer.isOurs || this.#isAnswered);
     offer.derive(peerKey, (now, key) => {
-      if (key === undefined) {
-        if (!this.#isClosed) this.#context.counters.drop('exchangeBadPoint');
+      if (key === undefined && !this.#isClosed) this.#context.counters.drop('exchangeBadPoint');
+      const isInstalled = key !== undefined && !this.#isClosed && this.#install(now, { offer, peerKey }, key);
+      key?.fill(0);
+      if (!isInstalled) {
+        this.#closeIdleOffer();
         return;
       }
-      const isInstalled = !this.#isClosed && this.#install(now, { offer, peerKey }, key);
-      key.fill(0);
-      if (!isInstalled) return;
       if (!isGuess && offer === this.#offer) this.#isAnswered = true;
       if (needsAnswer) this.#answer(now, offer);
     });

@@ -23,10 +23,9 @@ export interface Session {
   isSending: boolean;
 }
 
-/** The current key is alive when it authenticated something this recently. */
-export const FRESH_MS: Millis = 3_000;
-
 const NEVER = Number.NEGATIVE_INFINITY;
+/** The current key is alive when it authenticated something this recently. */
+const FRESH_MS: Millis = 3_000;
 /** Probes under a candidate. */
 const PROBE_MS = [0, 250, 1_000] as const;
 /** How long data waits for a candidate to prove itself when the current key is silent. */
@@ -47,6 +46,8 @@ export class Keyring {
   #old: Session[] = [];
   readonly #outdated: Uint8Array[] = [];
   #probes: Session[] = [];
+  /** When the current key, alive so far, has to prove itself against the newest candidate. */
+  #contestAt: Millis = Number.POSITIVE_INFINITY;
   #holdUntil: Millis = Number.POSITIVE_INFINITY;
 
   constructor(engine: Engine) {
@@ -70,7 +71,7 @@ export class Keyring {
 
   /** Whether the current key authenticated something in the last 3 s. */
   isFresh(now: Millis): boolean {
-    return this.#current !== undefined && now - this.#current.authenticatedAt <= FRESH_MS;
+    return this.#current !== undefined && now - this.#current.authenticatedAt < FRESH_MS;
   }
 
   /** Whether a session still has its chance to prove itself. */
@@ -105,8 +106,9 @@ export class Keyring {
     session.wipeAt = now + TIMERS.candidateMs;
     if (this.#candidates.length >= MAX_CANDIDATES) this.#wipe(this.#candidates.shift());
     this.#candidates.push(session);
-    this.#holdUntil = now + HOLD_MS;
     this.#probeWhenDue(now, session);
+    if (this.isFresh(now)) this.#contestAt = this.#current.authenticatedAt + FRESH_MS;
+    else this.#contest(now);
   }
 
   find(index: number): Session | undefined {
@@ -127,29 +129,25 @@ export class Keyring {
 
   /** Whether the peer has replaced this key: who shows it replays. */
   isOutdated(peerKey: Uint8Array): boolean {
+    if (this.#live().some((session) => isSameKey(session.peerKey, peerKey))) return false;
     const old = this.#old.filter((session) => session.authenticatedAt !== NEVER).map((session) => session.peerKey);
     return [...this.#outdated, ...old].some((key) => isSameKey(key, peerKey));
   }
 
-  /**
-   * A frame was authenticated under a session.
-   *
-   * @param returnMs - An older key that is in use although the current one was silent for this long becomes current
-   *   again: two exchanges that crossed may leave each side with the other's choice. Differs between the two sides.
-   * @returns Whether the current session changed, or was proven by this.
-   */
-  handleAuthenticated(now: Millis, session: Session, returnMs: Millis): 'replaced' | 'proven' | 'returned' | undefined {
+  /** A frame was authenticated under a session. @returns What that changed; `outdated`: nothing, but the current key is silent. */
+  handleAuthenticated(now: Millis, session: Session): 'replaced' | 'proven' | 'outdated' | undefined {
     const isFirst = session.authenticatedAt === NEVER;
     session.authenticatedAt = now;
     const current = this.#current;
-    if (session === current || current === undefined) return isFirst ? 'proven' : undefined;
+    if (session === current || current === undefined) {
+      this.#contestAt = this.#hasWon() ? Number.POSITIVE_INFINITY : now + FRESH_MS;
+      return isFirst ? 'proven' : undefined;
+    }
     if (this.#candidates.includes(session)) {
       this.#replace(now, session, current);
       return 'replaced';
     }
-    if (!session.isSending || now - current.authenticatedAt <= returnMs) return undefined;
-    this.#replace(now, session, current);
-    return 'returned';
+    return this.isFresh(now) ? undefined : 'outdated';
   }
 
   /** The session to seal with, or -1: none, or data has to wait for a candidate to prove itself. */
@@ -158,10 +156,10 @@ export class Keyring {
     if (current === undefined) return -1;
     const candidate = this.#candidates.at(-1);
     if (candidate === undefined) return current.isSending ? current.index : -1;
-    // The first to authenticate wins. In use it may have fallen silent since; a candidate that has not is no better.
-    const hasWon = current.authenticatedAt > candidate.createdAt || this.isFresh(now);
-    if (current.isSending && hasWon) return current.index;
-    return now - candidate.createdAt < HOLD_MS ? -1 : candidate.index;
+    if (!current.isSending) return now - candidate.createdAt < HOLD_MS ? -1 : candidate.index;
+    if (this.#hasWon() || this.isFresh(now)) return current.index;
+    const contestedAt = Math.max(candidate.createdAt, current.authenticatedAt + FRESH_MS);
+    return now - contestedAt < HOLD_MS ? -1 : candidate.index;
   }
 
   /** Asks for a ping under the current session. */
@@ -181,10 +179,11 @@ export class Keyring {
     }
     for (const session of this.#live()) if (session.authenticatedAt === NEVER) this.#probeWhenDue(now, session);
     if (now >= this.#holdUntil) this.#holdUntil = Number.POSITIVE_INFINITY;
+    if (now >= this.#contestAt) this.#contest(now);
   }
 
   pollTimeout(): Millis {
-    let at = this.#holdUntil;
+    let at = Math.min(this.#holdUntil, this.#contestAt);
     for (const session of this.#old) at = Math.min(at, session.wipeAt);
     for (const session of this.#live()) {
       at = Math.min(at, session.wipeAt);
@@ -205,6 +204,7 @@ export class Keyring {
     this.#candidates = [];
     this.#old = [];
     this.#holdUntil = Number.POSITIVE_INFINITY;
+    this.#contestAt = Number.POSITIVE_INFINITY;
   }
 
   #live(): Session[] {
@@ -224,6 +224,23 @@ export class Keyring {
     if (oldest !== undefined) this.#outdate(oldest);
     this.#wipe(oldest);
     this.#holdUntil = Number.POSITIVE_INFINITY;
+    this.#contestAt = Number.POSITIVE_INFINITY;
+  }
+
+  /** The first to authenticate wins. It may fall silent later; a candidate that was silent all the time is no better. */
+  #hasWon(): boolean {
+    const candidate = this.#candidates.at(-1);
+    return candidate === undefined || (this.#current?.authenticatedAt ?? NEVER) > candidate.createdAt;
+  }
+
+  /** Both are asked, and data waits for the first to answer. */
+  #contest(now: Millis): void {
+    this.#contestAt = Number.POSITIVE_INFINITY;
+    const candidate = this.#candidates.at(-1);
+    if (candidate === undefined) return;
+    this.#holdUntil = now + HOLD_MS;
+    this.#probe(candidate);
+    this.probeCurrent();
   }
 
   #probeWhenDue(now: Millis, session: Session): void {
@@ -231,8 +248,7 @@ export class Keyring {
     // A wake-up that comes late sends one.
     while (probeAt(session) <= now) session.probes += 1;
     this.#probe(session);
-    const hasWon = this.isFresh(now) || (this.#current?.authenticatedAt ?? NEVER) > session.createdAt;
-    if (!hasWon) this.probeCurrent();
+    if (!this.isFresh(now) && !this.#hasWon()) this.probeCurrent();
   }
 
   #probe(session: Session): void {
@@ -241,9 +257,10 @@ export class Keyring {
 
   /** Only what the peer proved and has replaced since. A peer of the existing network keeps its key for all sessions. */
   #outdate(session: Session): void {
-    const isInUse = this.#live().some((other) => isSameKey(other.peerKey, session.peerKey));
-    if (isInUse || session.authenticatedAt === NEVER || this.isOutdated(session.peerKey)) return;
-    this.#outdated.push(session.peerKey);
+    const { peerKey } = session;
+    const isInUse = this.#live().some((other) => isSameKey(other.peerKey, peerKey));
+    if (isInUse || session.authenticatedAt === NEVER || this.isOutdated(peerKey)) return;
+    this.#outdated.push(peerKey);
     if (this.#outdated.length > MAX_OUTDATED) this.#outdated.shift();
   }
 

@@ -3,7 +3,7 @@
  * (key exchange, beacon messages). Bounded; what does not fit is dropped and counted by the caller.
  */
 
-/** One datagram to send. The object is reused by the next poll. */
+/** One datagram to send. */
 export interface Datagram {
   /** Bytes to send: a view of engine memory when `token` ≥ 0, else owned by the receiver of this object. */
   bytes: Uint8Array;
@@ -34,8 +34,9 @@ export class Outbox {
     const next = this.#queue[this.#head];
     if (next === undefined) return undefined;
     this.#head += 1;
-    if (this.#head === this.#queue.length) {
-      this.#queue.length = 0;
+    // A queue that is never quite empty must not keep what left it.
+    if (this.#head === this.#queue.length || this.#head >= CAPACITY) {
+      this.#queue.splice(0, this.#head);
       this.#head = 0;
     }
     return next;

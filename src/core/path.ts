@@ -20,6 +20,8 @@ const NEVER = Number.NEGATIVE_INFINITY;
 const BLACK_HOLE_MS = 8_000;
 /** DP 4.9: how often a relayed peer is tried directly. */
 const PROBE_MS = 15_000;
+/** Each try has a second part: the first may come before the peer's NAT is open. Also what separates tries otherwise. */
+const PROBE_AGAIN_MS = 1_000;
 
 /** Path state of one peer. The owner holds and releases the path ids. */
 export class Path {
@@ -32,6 +34,8 @@ export class Path {
   /** First send over the direct path since something was last received over it. */
   #unansweredAt: Millis = Number.POSITIVE_INFINITY;
   #probeAt: Millis = Number.POSITIVE_INFINITY;
+  #probedAt: Millis = NEVER;
+  #isSecondDue = false;
 
   /** The address used when direct, or NO_PATH. */
   get direct(): number {
@@ -54,14 +58,17 @@ export class Path {
 
   /** Takes an address from the registry or a punch. Does not displace a proven one. @returns The path to hold, if it changed. */
   suggest(path: number, isRelayOnly: boolean): boolean {
+    const wasRelayOnly = this.#isRelayOnly;
     this.#isRelayOnly = isRelayOnly;
     if (isRelayOnly) {
       this.#relay('peer-wants-the-relay', 0);
       return false;
     }
+    if (wasRelayOnly) this.#tryNow();
     if (this.#isProven || path === this.#direct) return false;
     this.#direct = path;
-    if (!this.#isRelayed) this.#reason = 'address-from-registry';
+    if (this.#isRelayed) this.#tryNow();
+    else this.#reason = 'address-from-registry';
     return true;
   }
 
@@ -72,8 +79,8 @@ export class Path {
     const hasMoved = path !== this.#direct;
     this.#direct = path;
     this.#isProven = true;
-    if (!this.#isRelayed) this.#reason = 'answered-directly';
-    else this.#probeAt = Math.min(this.#probeAt, now);
+    if (this.#isRelayed) this.#tryNow();
+    else this.#reason = 'answered-directly';
     return hasMoved;
   }
 
@@ -104,15 +111,17 @@ export class Path {
 
   /** Something that wants an answer went out over the direct path. */
   noteSent(now: Millis): void {
-    if (this.#isRelayed || this.#unansweredAt !== Number.POSITIVE_INFINITY) return;
+    if (this.isRelayed || this.#unansweredAt !== Number.POSITIVE_INFINITY) return;
     this.#unansweredAt = Math.max(now, this.#receivedAt);
   }
 
   /** @returns True when the direct path has to be tried: punch, and ping straight. */
   handleTimeout(now: Millis): boolean {
     if (!this.#isRelayed && now - this.#unansweredAt >= BLACK_HOLE_MS) this.#relay('direct-path-fell-silent', now);
-    if (!this.#isRelayed || this.#isRelayOnly || now < this.#probeAt) return false;
-    this.#probeAt = now + PROBE_MS;
+    if (!this.#isRelayed || now < this.#probeAt) return false;
+    this.#isSecondDue = !this.#isSecondDue;
+    this.#probedAt = now;
+    this.#probeAt = now + (this.#isSecondDue ? PROBE_AGAIN_MS : PROBE_MS);
     return true;
   }
 
@@ -125,6 +134,12 @@ export class Path {
     this.#isProven = false;
     this.#reason = reason;
     this.#unansweredAt = Number.POSITIVE_INFINITY;
+    this.#isSecondDue = false;
     this.#probeAt = reason === 'peer-wants-the-relay' ? Number.POSITIVE_INFINITY : now + PROBE_MS;
+  }
+
+  /** There is reason to believe in the direct path: it is tried soon, but not with every frame that says so. */
+  #tryNow(): void {
+    if (!this.#isRelayOnly) this.#probeAt = Math.min(this.#probeAt, this.#probedAt + PROBE_AGAIN_MS);
   }
 }

@@ -19,8 +19,8 @@ export class Paths {
   readonly #ids = new Map<string, number>();
   readonly #entries: (Entry | undefined)[] = [];
   readonly #free: number[] = [];
-  /** Ids that nobody held when they were made, oldest first; looked through when room is needed. */
-  #loose: number[] = [];
+  /** Ids that nobody holds, those unused for longest first. */
+  readonly #loose = new Set<number>();
 
   get size(): number {
     return this.#ids.size;
@@ -30,12 +30,15 @@ export class Paths {
   intern(host: string, port: number): number {
     const text = `${host} ${port}`;
     const known = this.#ids.get(text);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      if (this.#loose.delete(known)) this.#loose.add(known);
+      return known;
+    }
     if (this.#ids.size >= LIMITS.paths) this.#recycle();
     const id = this.#free.pop() ?? this.#entries.length;
     this.#entries[id] = { host, port, text, holders: 0 };
     this.#ids.set(text, id);
-    this.#loose.push(id);
+    this.#loose.add(id);
     return id;
   }
 
@@ -55,14 +58,16 @@ export class Paths {
 
   /** Keeps `path` from being recycled until `release`. Holds are counted. */
   hold(path: number): void {
-    if (path !== NO_PATH) this.#entry(path).holders += 1;
+    if (path === NO_PATH) return;
+    this.#entry(path).holders += 1;
+    this.#loose.delete(path);
   }
 
   release(path: number): void {
     if (path === NO_PATH) return;
     const entry = this.#entry(path);
     entry.holders -= 1;
-    if (entry.holders === 0) this.#loose.push(path);
+    if (entry.holders === 0) this.#loose.add(path);
   }
 
   #entry(path: number): Entry {
@@ -73,13 +78,14 @@ export class Paths {
 
   /** Frees the older half of the paths that nobody holds. */
   #recycle(): void {
-    const loose = [...new Set(this.#loose)].filter((id) => this.#entries[id]?.holders === 0);
-    const leaving = Math.ceil(loose.length / 2);
-    for (const id of loose.slice(0, leaving)) {
+    let leaving = Math.ceil(this.#loose.size / 2);
+    for (const id of this.#loose) {
+      if (leaving === 0) return;
+      leaving -= 1;
+      this.#loose.delete(id);
       this.#ids.delete(this.#entry(id).text);
       this.#entries[id] = undefined;
       this.#free.push(id);
     }
-    this.#loose = loose.slice(leaving);
   }
 }

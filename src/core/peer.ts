@@ -36,10 +36,14 @@ export interface PingUnderWay {
 
 /** Design, decision 6: ours is sent again until the peer's arrives. */
 const CAPABILITIES_MS: readonly Millis[] = [0, 250, 1_000, 4_000];
+/** After the last of ours and time for an answer. */
+const CAPABILITIES_WAIT_MS: Millis = 5_000;
 const NEVER = Number.NEGATIVE_INFINITY;
 const MAX_PINGS = 64;
 /** DP 3.15: upkeep stops for peers that the application does not use. */
 const IDLE_MS = 120_000;
+/** How long the application wants a peer that it contacted. */
+const WANTED_MS = 30_000;
 
 /** State of one peer. */
 export class Peer {
@@ -61,6 +65,8 @@ export class Peer {
   #capabilitiesSent = CAPABILITIES_MS.length;
   #capabilitiesAt: Millis = Number.POSITIVE_INFINITY;
   #capabilitiesRepeats = 0;
+  /** When a session with this peer first worked. */
+  #capabilitiesFirstAt: Millis = Number.POSITIVE_INFINITY;
   receivedAt: Millis = NEVER;
   /** The application last sent or received something. */
   usedAt: Millis = NEVER;
@@ -84,18 +90,21 @@ export class Peer {
 
   /** Whether something of the application needs this peer now. */
   isWanted(now: Millis): boolean {
-    return (
-      this.streams.size > 0 ||
-      this.waiting.length > 0 ||
-      this.waitingPings.length > 0 ||
-      this.pings.size > 0 ||
-      now - this.contactedAt < 30_000
-    );
+    return this.#isInUse || now - this.contactedAt < WANTED_MS;
   }
 
   /** Whether both ends are ours and agreed to half-close. */
   get isOwn(): boolean {
     return this.capabilities !== undefined && (this.capabilities.bits & CAPABILITY.halfClose) !== 0;
+  }
+
+  /**
+   * Whether a connection that begins now should offer what only our own know: until the peer had time to say what it
+   * is. Others ignore the offer (DP 5.2), and a lost packet must not decide how connections end.
+   */
+  mayBeOwn(now: Millis): boolean {
+    if (this.capabilities !== undefined) return this.isOwn;
+    return this.#hadCapabilities || now - this.#capabilitiesFirstAt < CAPABILITIES_WAIT_MS;
   }
 
   /** Keeps a datagram until there is a key. @returns False when full. */
@@ -119,6 +128,7 @@ export class Peer {
     this.#capabilitiesRepeats = 0;
     this.#capabilitiesSent = 0;
     this.#capabilitiesAt = now;
+    this.#capabilitiesFirstAt = Math.min(this.#capabilitiesFirstAt, now);
   }
 
   /** Whether it is time to send ours. Advances the schedule. @returns `lost` when a peer that had some is silent now. */
@@ -126,6 +136,7 @@ export class Peer {
     if (now < this.#capabilitiesAt) return undefined;
     if (this.#capabilitiesSent === CAPABILITIES_MS.length) {
       this.#capabilitiesAt = Number.POSITIVE_INFINITY;
+      this.exchange.notePeerKind(this.capabilities !== undefined);
       return this.capabilities === undefined && this.#hadCapabilities ? 'lost' : undefined;
     }
     const sentAfter = CAPABILITIES_MS[this.#capabilitiesSent] ?? 0;
@@ -139,6 +150,7 @@ export class Peer {
   handleCapabilities(now: Millis, capabilities: Capabilities): void {
     const isRepeated = this.capabilities !== undefined;
     this.capabilities = capabilities;
+    this.exchange.notePeerKind(true);
     if (isRepeated && this.#capabilitiesRepeats < CAPABILITIES_MS.length) {
       this.#capabilitiesRepeats += 1;
       this.#capabilitiesSent = 0;
@@ -155,18 +167,29 @@ export class Peer {
     return this.streams.size > 0 || at - this.usedAt < IDLE_MS ? at : Number.POSITIVE_INFINITY;
   }
 
-  /** When the peer is forgotten (DP 3.15), unless it is used. */
+  /** When the peer is forgotten (DP 3.15): not while something waits for it, which ends by deadlines of its own. */
   forgetAt(): Millis {
-    return this.streams.size > 0
-      ? Number.POSITIVE_INFINITY
-      : Math.max(this.receivedAt, this.sentAt, this.contactedAt) + TIMERS.peerForgetMs;
+    if (this.#isInUse) return Number.POSITIVE_INFINITY;
+    return Math.max(this.receivedAt, this.sentAt, this.contactedAt) + TIMERS.peerForgetMs;
   }
 
   pollTimeout(): Millis {
-    let at = Math.min(this.exchange.pollTimeout(), this.path.pollTimeout(), this.#capabilitiesAt);
+    let at = Math.min(this.exchange.pollTimeout(), this.#pathAt(), this.#capabilitiesAt);
     at = Math.min(at, this.keepaliveAt(), this.forgetAt());
     for (const ping of this.pings.values()) at = Math.min(at, ping.deadline);
     for (const ping of this.waitingPings) at = Math.min(at, ping.deadline);
     return at;
+  }
+
+  get #isInUse(): boolean {
+    const isWaiting = this.waiting.length > 0 || this.waitingPings.length > 0;
+    return isWaiting || this.streams.size > 0 || this.pings.size > 0;
+  }
+
+  /** DP 3.15: nobody is woken for the path to a peer that the application does not use. */
+  #pathAt(): Millis {
+    const at = this.path.pollTimeout();
+    const isUsed = this.#isInUse || at - Math.max(this.usedAt, this.contactedAt) < IDLE_MS;
+    return isUsed ? at : Number.POSITIVE_INFINITY;
   }
 }

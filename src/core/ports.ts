@@ -7,8 +7,8 @@ import { EPHEMERAL_FIRST, EPHEMERAL_LAST } from '../wire/packet.ts';
 
 /** What a stream listener allows. */
 export interface Listener {
-  /** Connections accepted and not yet taken by the application. */
-  backlog: number;
+  /** Connections whose SYN exchange is not complete, of strangers and of trusted peers: neither fills the other's queue. */
+  readonly backlog: [stranger: number, trusted: number];
 }
 
 const RESTING = 65_536;
@@ -18,18 +18,19 @@ const COUNT = EPHEMERAL_LAST - EPHEMERAL_FIRST + 1;
 export class Ports {
   readonly #listeners = new Map<number, Listener>();
   readonly #datagramPorts = new Set<number>();
-  readonly #resting = new Map<string, Millis>();
+  /** By peer and port, 48 bits. */
+  readonly #resting = new Map<number, Millis>();
   #next: number;
 
   /** @param start - Any integer; chooses the first ephemeral port. */
   constructor(start: number) {
-    this.#next = start % COUNT;
+    this.#next = ((start % COUNT) + COUNT) % COUNT;
   }
 
   /** @returns False when somebody listens there already. */
   listen(port: number): boolean {
     if (this.#listeners.has(port)) return false;
-    this.#listeners.set(port, { backlog: 0 });
+    this.#listeners.set(port, { backlog: [0, 0] });
     return true;
   }
 
@@ -60,23 +61,31 @@ export class Ports {
     return this.#datagramPorts.has(port);
   }
 
-  /** An ephemeral port that is neither used nor resting towards this peer; undefined when all are. */
+  /** An ephemeral port that is neither used, listened on nor resting towards this peer; undefined when all are. */
   ephemeral(now: Millis, peer: number, isUsed: (port: number) => boolean): number | undefined {
     for (let tries = 0; tries < COUNT; tries++) {
       const port = EPHEMERAL_FIRST + this.#next;
       this.#next = (this.#next + 1) % COUNT;
-      const restsUntil = this.#resting.get(`${peer} ${port}`) ?? 0;
-      if (restsUntil <= now && !isUsed(port)) return port;
+      if (this.#listeners.has(port) || this.#datagramPorts.has(port) || isUsed(port)) continue;
+      if ((this.#resting.get(placeOf(peer, port)) ?? 0) <= now) return port;
     }
     return undefined;
   }
 
   /** A connection on an ephemeral port ended: the port rests towards that peer. */
   rest(now: Millis, peer: number, port: number): void {
-    for (const [name, until] of this.#resting) {
+    // What rests longest stands in front.
+    for (const [place, until] of this.#resting) {
       if (until > now && this.#resting.size < RESTING) break;
-      this.#resting.delete(name);
+      this.#resting.delete(place);
     }
-    this.#resting.set(`${peer} ${port}`, now + TIMERS.tupleReuseMs);
+    const place = placeOf(peer, port);
+    this.#resting.delete(place);
+    this.#resting.set(place, now + TIMERS.tupleReuseMs);
   }
+}
+
+/** 48 bits: an exact double. */
+function placeOf(peer: number, port: number): number {
+  return peer * 0x1_0000 + port;
 }

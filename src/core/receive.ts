@@ -154,6 +154,11 @@ export class Receiver {
     this.#quickAcks = QUICK_ACKS;
   }
 
+  /** Whether this is the number of the peer's SYN. */
+  isInitialSeq(seq: number): boolean {
+    return seq === this.#initialSeq;
+  }
+
   /** Stream offset of a number of the peer; negative before its first byte. */
   offsetOf(seq: number): number {
     const expected = (this.#initialSeq + 1 + this.#next) >>> 0;

@@ -35,6 +35,8 @@ export type RegistrationNews =
 
 /** A Discover is answered at once on a good network; registration does not wait longer for it. */
 const DISCOVER_WAIT_MS = 400;
+/** When a Discover without an answer is repeated; after that as usual. The beacon forgets nobody whom it never heard. */
+const DISCOVER_AGAIN_MS: readonly Millis[] = [500, 1_000, 2_000, 4_000];
 /** Clients believe a Discover reply only this long after their own Discover (design: decision 12). */
 const DISCOVER_BELIEF_MS = 2_000;
 const NEVER = Number.NEGATIVE_INFINITY;
@@ -55,6 +57,8 @@ export class Registration {
   #failures = 0;
   #discoverAt: Millis = Number.POSITIVE_INFINITY;
   #discoveredAt: Millis = NEVER;
+  /** Discovers in a row without an answer. */
+  #unanswered = 0;
   #pollAt: Millis = Number.POSITIVE_INFINITY;
   #polledAt: Millis = NEVER;
   #isPolling = false;
@@ -116,6 +120,8 @@ export class Registration {
   /** A Discover reply from the beacon. @returns False when nobody asked for it. */
   handleReflexive(now: Millis, host: string, port: number): boolean {
     if (now - this.#discoveredAt > DISCOVER_BELIEF_MS) return false;
+    this.#unanswered = 0;
+    this.#discoverAt = this.#discoveredAt + TIMERS.discoverMs;
     // DP 4.8: a private address is no reflexive address, unless the beacon itself is on such a network.
     if (isPrivateHost(host) && !isPrivateHost(this.#beacon.host)) return true;
     const before = this.#reflexive;
@@ -223,6 +229,7 @@ export class Registration {
     this.#failures = 0;
     this.#heartbeatAt = now + TIMERS.heartbeatMs;
     this.#pollAt = Math.min(this.#pollAt, now + (this.#wantsFastPoll ? TIMERS.pollBusyMs : TIMERS.pollIdleMs));
+    if (isFirst) this.#unanswered = 0;
     this.#discover(now);
     if (isFirst || this.#profile.isPublic || this.#profile.tags.length > 0) this.#describe(now);
     const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
@@ -274,7 +281,8 @@ export class Registration {
   }
 
   #discover(now: Millis): void {
-    this.#discoverAt = now + TIMERS.discoverMs;
+    this.#discoverAt = now + (DISCOVER_AGAIN_MS[this.#unanswered] ?? TIMERS.discoverMs);
+    this.#unanswered += 1;
     this.#discoveredAt = now;
     const nodeId = this.#nodeId;
     if (nodeId === 0) {

@@ -13,6 +13,9 @@ import { Rtt } from './rtt.ts';
 
 /** DP 5.15: retransmissions by the timer without progress, before the connection is given up. */
 const MAX_ATTEMPTS = 8;
+/** Between our own: more of them, closer together, so that some arrive before the peer's TIME_WAIT of 10 s is over. */
+const MAX_ATTEMPTS_TO_OWN = 20;
+const MAX_RTO_TO_OWN: Millis = 3_000;
 /** DP 5.18. */
 const FIRST_PROBE_MS: Millis = 500;
 const MAX_PROBE_MS: Millis = 30_000;
@@ -255,7 +258,7 @@ export class Sender {
       if (newest >= 0) {
         this.#urgent = this.flight.start(newest);
         this.counters.probes += 1;
-        this.#rtoAt = now + this.rtt.backedOff(this.#attempts);
+        this.#rtoAt = now + this.#timeoutMs();
       }
     }
   }
@@ -388,7 +391,7 @@ export class Sender {
   }
 
   #onRto(now: Millis): void {
-    if (this.#attempts === MAX_ATTEMPTS) {
+    if (this.#attempts === (this.#isReference ? MAX_ATTEMPTS : MAX_ATTEMPTS_TO_OWN)) {
       this.#isExhausted = true;
       this.#rtoAt = NEVER;
       return;
@@ -403,7 +406,7 @@ export class Sender {
     this.#isRepairForced = true;
     this.#urgent = -1;
     this.#tailAt = NEVER;
-    this.#rtoAt = now + this.rtt.backedOff(this.#attempts);
+    this.#rtoAt = now + this.#timeoutMs();
   }
 
   #onPersist(now: Millis): void {
@@ -498,7 +501,12 @@ export class Sender {
 
   #sent(now: Millis, length: Bytes): void {
     this.#pacer.sent(length);
-    if (this.#rtoAt === NEVER && this.#window > 0) this.#rtoAt = now + this.rtt.backedOff(this.#attempts);
+    if (this.#rtoAt === NEVER && this.#window > 0) this.#rtoAt = now + this.#timeoutMs();
+  }
+
+  #timeoutMs(): Millis {
+    const timeoutMs = this.rtt.backedOff(this.#attempts);
+    return this.#isReference ? timeoutMs : Math.min(timeoutMs, Math.max(MAX_RTO_TO_OWN, this.rtt.rto));
   }
 
   /** RFC 8985 §7.2: when to ask after the tail of a flight, unless the timeout comes sooner. */

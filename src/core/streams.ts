@@ -30,6 +30,8 @@ export interface Stream {
   redials: number;
   /** Why core ended it, where the connection itself cannot know. */
   failure?: ErrorCode;
+  /** Whether the peer was trusted when it began: strangers and trusted peers have limits of their own. */
+  readonly isTrusted: boolean;
 }
 
 /** A stream packet's fields, as the engine read them. */
@@ -65,6 +67,7 @@ export class Streams {
   readonly #parts: Parts;
   readonly #streams = new Map<ConnectionId, Stream>();
   readonly #deadlines = new Deadlines();
+  /** Connections by port and kind of peer. */
   readonly #perPort = new Map<number, number>();
   readonly #synAll: readonly [Bucket, Bucket];
   readonly #synPerSource: readonly [Buckets, Buckets];
@@ -107,9 +110,10 @@ export class Streams {
       localNetwork: to.network,
       peerPort: to.port,
       localPort,
-      connection: this.#create(now, 'dialler', peer.isOwn),
+      connection: this.#create(now, 'dialler', peer.mayBeOwn(now)),
       isAnnounced: true,
       redials: 0,
+      isTrusted: peer.isTrusted,
     };
     this.#add(stream);
     return stream;
@@ -119,15 +123,14 @@ export class Streams {
   handle(now: Millis, peer: Peer, packet: StreamPacket, payload: Uint8Array): void {
     const stream = this.find(peer, packet);
     if (stream !== undefined) {
-      const isNewSyn =
-        (packet.segment.flags & (FLAG.SYN | FLAG.ACK)) === FLAG.SYN && stream.connection.state === 'TIME_WAIT';
-      if (!isNewSyn) {
+      const isSyn = (packet.segment.flags & (FLAG.SYN | FLAG.ACK)) === FLAG.SYN;
+      if (!isSyn || !stream.connection.yieldsToSyn(packet.segment)) {
         stream.connection.handleSegment(now, packet.segment, payload);
         this.touch(now, stream);
-        return;
+        if (!isSyn || stream.connection.state !== 'CLOSED') return;
       }
-      // DP 5.4 rule 2: a SYN that meets TIME_WAIT is a new connection.
-      this.#remove(now, stream);
+      // DP 5.4 rule 2: a SYN that meets TIME_WAIT, or ends what was left of a restarted peer, is a new connection.
+      this.#giveWay(now, stream);
     }
     if ((packet.segment.flags & (FLAG.SYN | FLAG.ACK)) === FLAG.SYN) this.#accept(now, peer, packet, payload);
     else this.#parts.counters.drop('noConnection');
@@ -212,13 +215,14 @@ export class Streams {
       this.#reset(peer, packet);
       return;
     }
-    const column = peer.isTrusted ? TRUSTED : STRANGER;
+    const { isTrusted } = peer;
+    const column = isTrusted ? TRUSTED : STRANGER;
     if (!this.#synPerSource[column].take(now, peer.id) || !this.#synAll[column].take(now)) {
       counters.drop('synLimited');
       return;
     }
-    const onPort = this.#perPort.get(packet.localPort) ?? 0;
-    const isFull = listener.backlog >= LIMITS.acceptQueue || onPort >= LIMITS.connectionsPerPort;
+    const onPort = this.#perPort.get(placeOf(packet.localPort, isTrusted)) ?? 0;
+    const isFull = listener.backlog[column] >= LIMITS.acceptQueue || onPort >= LIMITS.connectionsPerPort;
     if (isFull || this.#streams.size >= LIMITS.connections) {
       counters.drop('connectionsFull');
       this.#reset(peer, packet);
@@ -238,23 +242,26 @@ export class Streams {
       connection,
       isAnnounced: false,
       redials: 0,
+      isTrusted,
     };
-    listener.backlog += 1;
+    listener.backlog[column] += 1;
     this.#add(stream);
     connection.handleSegment(now, packet.segment, payload);
     this.touch(now, stream);
   }
 
-  /** The application took an accepted connection, or it ended before. */
-  taken(port: number): void {
-    const listener = this.#parts.ports.listener(port);
-    if (listener !== undefined && listener.backlog > 0) listener.backlog -= 1;
-  }
-
   #announce(stream: Stream): void {
     stream.isAnnounced = true;
-    this.taken(stream.localPort);
+    this.#leaveQueue(stream);
     this.#news.push({ type: 'accepted', stream });
+  }
+
+  /** The SYN exchange is complete, or it came to nothing. */
+  #leaveQueue(stream: Stream): void {
+    const backlog = this.#parts.ports.listener(stream.localPort)?.backlog;
+    const column = stream.isTrusted ? TRUSTED : STRANGER;
+    // The listener may be another than the one that counted it.
+    if (backlog !== undefined && backlog[column] > 0) backlog[column] -= 1;
   }
 
   #reset(peer: Peer, packet: Omit<StreamPacket, 'segment'>): void {
@@ -278,14 +285,22 @@ export class Streams {
     const localPort = this.#freePort(now, stream.peer, { network: stream.network, port: stream.peerPort });
     if (localPort === undefined) return false;
     this.#reset(stream.peer, stream);
-    stream.peer.streams.delete(keyOf(stream.network, stream.localPort, stream.peerPort));
-    this.#parts.ports.rest(now, stream.peer.id, stream.localPort);
+    this.#unbind(now, stream);
     stream.redials += 1;
     stream.localPort = localPort;
-    stream.connection = this.#create(now, 'dialler', stream.peer.isOwn);
-    stream.peer.streams.set(keyOf(stream.network, localPort, stream.peerPort), stream.id);
+    stream.connection = this.#create(now, 'dialler', stream.peer.mayBeOwn(now));
+    this.#bind(stream);
     this.touch(now, stream);
     return true;
+  }
+
+  /** Another connection takes the place of this one. What the application has not read yet stays until it did. */
+  #giveWay(now: Millis, stream: Stream): void {
+    const { connection, peer } = stream;
+    peer.streams.delete(keyOf(stream.network, stream.localPort, stream.peerPort));
+    if (connection.state !== 'CLOSED' && connection.readableBytes > 0) return;
+    connection.abort(now);
+    this.settle(now, stream);
   }
 
   #freePort(now: Millis, peer: Peer, to: { network: number; port: number }): number | undefined {
@@ -294,24 +309,41 @@ export class Streams {
 
   #add(stream: Stream): void {
     this.#streams.set(stream.id, stream);
-    stream.peer.streams.set(keyOf(stream.network, stream.localPort, stream.peerPort), stream.id);
-    this.#perPort.set(stream.localPort, (this.#perPort.get(stream.localPort) ?? 0) + 1);
+    this.#bind(stream);
     this.#deadlines.set(stream.id, stream.connection.pollTimeout());
     this.#ready.add(stream);
   }
 
   #remove(now: Millis, stream: Stream): void {
-    this.#streams.delete(stream.id);
+    if (!this.#streams.delete(stream.id)) return;
     this.#ready.delete(stream);
     this.#deadlines.delete(stream.id);
-    const key = keyOf(stream.network, stream.localPort, stream.peerPort);
-    if (stream.peer.streams.get(key) === stream.id) stream.peer.streams.delete(key);
-    const onPort = (this.#perPort.get(stream.localPort) ?? 1) - 1;
-    if (onPort <= 0) this.#perPort.delete(stream.localPort);
-    else this.#perPort.set(stream.localPort, onPort);
-    if (stream.role === 'dialler') this.#parts.ports.rest(now, stream.peer.id, stream.localPort);
-    if (!stream.isAnnounced) this.taken(stream.localPort);
+    this.#unbind(now, stream);
+    if (!stream.isAnnounced) this.#leaveQueue(stream);
   }
+
+  #bind(stream: Stream): void {
+    stream.peer.streams.set(keyOf(stream.network, stream.localPort, stream.peerPort), stream.id);
+    const place = placeOf(stream.localPort, stream.isTrusted);
+    this.#perPort.set(place, (this.#perPort.get(place) ?? 0) + 1);
+  }
+
+  /** The port counts one less, and rests if it was ours to choose. */
+  #unbind(now: Millis, stream: Stream): void {
+    const { peer, localPort } = stream;
+    const key = keyOf(stream.network, localPort, stream.peerPort);
+    if (peer.streams.get(key) === stream.id) peer.streams.delete(key);
+    const place = placeOf(localPort, stream.isTrusted);
+    const onPort = (this.#perPort.get(place) ?? 1) - 1;
+    if (onPort <= 0) this.#perPort.delete(place);
+    else this.#perPort.set(place, onPort);
+    if (stream.role === 'dialler') this.#parts.ports.rest(now, peer.id, localPort);
+  }
+}
+
+/** Where connections of a kind are counted. */
+function placeOf(port: number, isTrusted: boolean): number {
+  return port * 2 + (isTrusted ? TRUSTED : STRANGER);
 }
 
 /** 48 bits: an exact double. */

@@ -159,8 +159,7 @@ export class Trust {
 
   /** @param isTrusted - Undefined: the registry could not be asked. */
   noteRegistryAnswer(now: Millis, peer: number, isTrusted: boolean | undefined): void {
-    // It may have been given before we revoked.
-    this.#gate.noteAnswer(now, peer, isTrusted === true && this.#tables.decides(peer) ? false : isTrusted);
+    this.#gate.noteAnswer(now, peer, isTrusted);
   }
 
   /** The tunnel of `peer` proved a key that the registry has for it. @returns False: trust is bound to another one. */
