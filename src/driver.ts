@@ -196,6 +196,8 @@ export class Driver {
       for (const driver of this.#shared.drivers) driver.openBatch(now);
       if (!endpoint.handleDatagram(now, path, bytes)) endpoint.counters.drop('noSlot');
     }
+    // A key has to be there before the frames under it are opened, which may have come in the same turn.
+    if (endpoint.hasEvents) this.#drain(now);
     if (endpoint.isBatchFull) endpoint.handleBatch(now);
     this.#turn ??= this.#shared.host.setTimer(0, () => {
       this.#turn = undefined;

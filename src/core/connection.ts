@@ -209,6 +209,11 @@ export class Connection {
     return this.#error;
   }
 
+  /** How often our SYN or SYN+ACK has left. */
+  get synSends(): number {
+    return this.#synSends;
+  }
+
   get readableBytes(): Bytes {
     return this.#receiver.readableBytes;
   }

@@ -195,6 +195,10 @@ export class Endpoint {
     return this.#parts.client.pollBytes();
   }
 
+  get hasEvents(): boolean {
+    return this.#events.length > 0;
+  }
+
   pollEvent(): Event | undefined {
     return this.#events.shift();
   }

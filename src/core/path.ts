@@ -18,6 +18,8 @@ export type PathReason =
 const NEVER = Number.NEGATIVE_INFINITY;
 /** DP 4.9: nothing received directly for this long while sending. */
 const BLACK_HOLE_MS = 8_000;
+/** A peer that speaks through the relay, and was not heard directly for this long, is answered there. */
+const FOLLOW_MS = 1_000;
 /** DP 4.9: how often a relayed peer is tried directly. */
 const PROBE_MS = 15_000;
 /** Each try has a second part: the first may come before the peer's NAT is open. Also what separates tries otherwise. */
@@ -84,10 +86,10 @@ export class Path {
     return hasMoved;
   }
 
-  /** An authenticated frame came through the beacon. */
+  /** An authenticated frame came through the beacon: the peer knows why. A late copy beside direct ones says nothing. */
   handleRelayed(now: Millis): void {
-    if (this.#isProven || this.#isRelayed) return;
-    this.#relay('only-the-relay-answers', now);
+    if (this.#isRelayed || now - this.#receivedAt < FOLLOW_MS) return;
+    this.#relay(this.#isProven ? 'direct-path-fell-silent' : 'only-the-relay-answers', now);
   }
 
   /** A ping that we sent straight to the peer was answered straight: both directions work. */

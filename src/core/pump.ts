@@ -78,7 +78,7 @@ export class Pump {
 
   /** @returns How many segments were staged; -1: no slot is free. */
   #drain(now: Millis, stream: Stream, most: number): number {
-    const { peer } = stream;
+    const { peer, connection } = stream;
     const session = peer.exchange.sendSession(now);
     if (session < 0) {
       peer.isHeld = true;
@@ -95,14 +95,18 @@ export class Pump {
       }
       const slot = this.#departures.claim(LIMITS.segmentBytes);
       if (slot === 0) return -1;
-      if (!stream.connection.pollTransmit(now, this.#segment)) {
+      if (!connection.pollTransmit(now, this.#segment)) {
         this.#departures.unclaim(slot);
         this.#streams.settle(now, stream);
         return sent;
       }
-      stream.connection.copyPayload(this.#segment, this.#engine.memory, this.#departures.payloadAt(slot));
+      connection.copyPayload(this.#segment, this.#engine.memory, this.#departures.payloadAt(slot));
       this.#stage(slot, stream, session, path);
       this.#note(now, stream);
+      // DP 4.10: a SYN that stays without an answer goes both ways; the responder takes the second for a repetition.
+      if (path !== NO_PATH && connection.state === 'SYN_SENT' && connection.synSends > 1) {
+        this.#copyToRelay(slot, stream, session);
+      }
     }
     this.#streams.rotate(stream);
     return most;
@@ -128,6 +132,15 @@ export class Pump {
     way.peer = stream.peer.id;
     way.path = path;
     this.#departures.stage(slot, segment.payloadLength, fields, way);
+  }
+
+  #copyToRelay(slot: number, stream: Stream, session: number): void {
+    const copy = this.#departures.claim(this.#segment.payloadLength);
+    if (copy === 0) return;
+    const start = this.#departures.payloadAt(slot);
+    const end = start + this.#segment.payloadLength;
+    this.#engine.memory.copyWithin(this.#departures.payloadAt(copy), start, end);
+    this.#stage(copy, stream, session, NO_PATH);
   }
 
   #note(now: Millis, stream: Stream): void {

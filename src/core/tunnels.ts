@@ -47,6 +47,8 @@ interface Parts {
 const LOCATE_AGAIN_MS: Millis = 10_000;
 /** DP 4.9: unanswered exchanges until the relay is tried. */
 const RELAY_AFTER = 2;
+/** A peer that was heard this recently is alive. */
+const ALIVE_MS: Millis = 3_000;
 /** DP 3.12: frames in a row that cannot be opened. */
 const FAILURES = 5;
 
@@ -331,7 +333,8 @@ export class Tunnels {
       status === STATUS.AEAD_FAILED ||
       ((status === STATUS.REPLAY || status === STATUS.OUTSIDE_WINDOW) && isNewest) ||
       status === STATUS.TOO_MANY_EPOCHS;
-    if (!isFailure) return;
+    // A key that works at this moment is not in doubt, whoever forges or replays frames beside it.
+    if (!isFailure || (now - peer.receivedAt < ALIVE_MS && status !== STATUS.TOO_MANY_EPOCHS)) return;
     peer.failures += 1;
     // Forged frames can lead here: a new key is offered, and nothing that works is given up (DP 3.16 point 7).
     if (peer.failures < FAILURES && status !== STATUS.TOO_MANY_EPOCHS) return;
