@@ -21,17 +21,24 @@ export interface RegistryRequest {
   readonly challenge?: string;
   /** May be sent again when the link broke before the answer came (CP 1.6). */
   readonly isIdempotent?: boolean;
+  /** A stranger caused it: what we want ourselves goes first. */
+  readonly isBackground?: boolean;
 }
 
 interface Pending {
   readonly request: RegistryRequest;
   readonly then: Continuation;
-  frame: Uint8Array | undefined;
+  /** Until then it waits for its turn. */
+  readonly deadline: Millis;
+  /** Until then its answer is waited for; later than `deadline` when its turn came late. */
+  answerBy: Millis;
+  isSent: boolean;
   attempts: number;
-  deadline: Millis;
 }
 
+/** Requests that may wait: ours, and those that strangers cause. */
 const QUEUE_LIMIT = 1024;
+const BACKGROUND_LIMIT: number = LIMITS.lookupQueue;
 const BACKOFF_FIRST_MS = 250;
 const BACKOFF_MAX_MS = 10_000;
 const DECODER: TextDecoder = new TextDecoder('utf-8', { fatal: true });
@@ -43,6 +50,7 @@ export class RegistryClient {
   readonly #identity: number;
   readonly #random: (into: Uint8Array) => void;
   readonly #waiting: Pending[] = [];
+  readonly #background: Pending[] = [];
   #active: Pending | undefined;
   #isSigning = false;
   #reader: FrameReader = new FrameReader(LIMITS.registryFrameBytes);
@@ -66,7 +74,7 @@ export class RegistryClient {
 
   /** Requests that wait or are under way. */
   get size(): number {
-    return this.#waiting.length + (this.#active === undefined ? 0 : 1);
+    return this.#waiting.length + this.#background.length + (this.#active === undefined ? 0 : 1);
   }
 
   /** Opens the link if it is not open or opening. */
@@ -80,19 +88,20 @@ export class RegistryClient {
       then(now, { ok: false, code: 'CLOSED', message: 'Cannot ask the registry: the agent is closed' });
       return;
     }
-    if (this.#waiting.length >= QUEUE_LIMIT) {
-      then(now, { ok: false, code: 'BUSY', message: `Cannot ask the registry: ${QUEUE_LIMIT} requests wait` });
+    const isBackground = request.isBackground === true;
+    const queue = isBackground ? this.#background : this.#waiting;
+    if (queue.length >= (isBackground ? BACKGROUND_LIMIT : QUEUE_LIMIT)) {
+      then(now, { ok: false, code: 'BUSY', message: `Cannot ask the registry: ${queue.length} requests wait` });
       return;
     }
     const deadline = now + TIMERS.registryAnswerMs;
-    this.#waiting.push({ request, then, frame: undefined, attempts: 0, deadline });
+    queue.push({ request, then, deadline, answerBy: deadline, isSent: false, attempts: 0 });
     this.#next(now);
   }
 
   handleOpen(now: Millis): void {
     if (this.#state !== 'opening') return;
     this.#state = 'open';
-    this.#backoffMs = BACKOFF_FIRST_MS;
     this.#reader = new FrameReader(LIMITS.registryFrameBytes);
     this.#next(now);
   }
@@ -104,46 +113,52 @@ export class RegistryClient {
       this.#breakLink(now);
       return;
     }
-    for (let frame = this.#reader.next(); frame !== undefined; frame = this.#reader.next()) {
-      const active = this.#active;
-      const answer = parseObject(frame);
-      if (active === undefined || active.frame === undefined || answer === undefined) {
-        this.#counters.drop('registryMalformed');
-        this.#breakLink(now);
-        return;
-      }
-      this.#active = undefined;
-      active.then(now, outcomeOf(answer));
+    const frame = this.#reader.next();
+    if (frame === undefined) return;
+    const active = this.#active;
+    const answer = parseObject(frame);
+    // One answer to one request (CP 1.2). What comes unasked would be taken for the answer to the next.
+    const isUnasked = active === undefined || !active.isSent || this.#reader.next() !== undefined;
+    if (isUnasked || answer === undefined) {
+      this.#counters.drop('registryMalformed');
+      this.#breakLink(now, 'PROTOCOL');
+      return;
     }
+    // Only now the registry is known to work: one that takes links and answers nothing is asked ever more rarely.
+    this.#backoffMs = BACKOFF_FIRST_MS;
+    this.#active = undefined;
+    active.then(now, outcomeOf(answer));
     this.#next(now);
   }
 
   handleClosed(now: Millis, code: ErrorCode | undefined): void {
-    if (this.#state === 'idle') return;
+    // Whoever broke the link hears of its end once more.
+    if (this.#state === 'idle' || this.#state === 'waiting') return;
     this.#state = 'waiting';
-    this.#reopenAt = this.#isClosed ? Number.POSITIVE_INFINITY : now + this.#backoffMs * (0.75 + this.#chance() / 2);
+    this.#reopenAt = now + this.#backoffMs * (0.75 + this.#chance() / 2);
     this.#backoffMs = Math.min(this.#backoffMs * 2, BACKOFF_MAX_MS);
     const active = this.#active;
     this.#active = undefined;
-    if (active === undefined) return;
-    // CP 1.2: what is not idempotent is never sent twice; its answer may have been lost.
-    const maySendAgain = active.frame === undefined || (active.request.isIdempotent === true && active.attempts < 2);
-    if (maySendAgain && code !== 'TLS_PIN_MISMATCH') this.#waiting.unshift(active);
-    else active.then(now, unreachable(code));
+    if (active !== undefined) {
+      // CP 1.2: what is not idempotent is never sent twice; its answer may have been lost.
+      if (!active.isSent || (active.request.isIdempotent === true && active.attempts < 2)) this.#putBack(active);
+      else active.then(now, unreachable(code));
+    }
+    // Waiting does not help.
+    if (code === 'TLS_PIN_MISMATCH' || code === 'INSECURE') this.#failWaiting(now, Number.POSITIVE_INFINITY, code);
   }
 
   handleTimeout(now: Millis): void {
     if (now >= this.#reopenAt) this.#open();
-    if (this.#active !== undefined && now >= this.#active.deadline) this.#breakLink(now);
-    while (this.#waiting[0] !== undefined && this.#waiting[0].deadline <= now) {
-      this.#waiting.shift()?.then(now, unreachable(undefined));
-    }
+    if (this.#active !== undefined && now >= this.#active.answerBy) this.#breakLink(now, undefined);
+    this.#failWaiting(now, now, undefined);
     this.#next(now);
   }
 
   pollTimeout(): Millis {
-    const waiting = this.#waiting[0]?.deadline ?? Number.POSITIVE_INFINITY;
-    return Math.min(this.#reopenAt, waiting, this.#active?.deadline ?? Number.POSITIVE_INFINITY);
+    let at = Math.min(this.#reopenAt, this.#active?.answerBy ?? Number.POSITIVE_INFINITY);
+    for (const [first] of [this.#waiting, this.#background]) at = Math.min(at, first?.deadline ?? at);
+    return at;
   }
 
   pollCommand(): 'open' | 'close' | undefined {
@@ -158,9 +173,10 @@ export class RegistryClient {
   /** Fails what waits with `CLOSED` and ends the link. */
   close(now: Millis): void {
     this.#isClosed = true;
-    const failed = [...(this.#active === undefined ? [] : [this.#active]), ...this.#waiting];
+    const failed = [...(this.#active === undefined ? [] : [this.#active]), ...this.#waiting, ...this.#background];
     this.#active = undefined;
     this.#waiting.length = 0;
+    this.#background.length = 0;
     this.#reopenAt = Number.POSITIVE_INFINITY;
     if (this.#state === 'open' || this.#state === 'opening') this.#commands.push('close');
     this.#state = 'idle';
@@ -175,10 +191,10 @@ export class RegistryClient {
 
   #next(now: Millis): void {
     if (this.#state !== 'open' || this.#active !== undefined || this.#isSigning) return;
-    const next = this.#waiting.shift();
+    const next = this.#waiting.shift() ?? this.#background.shift();
     if (next === undefined) return;
     this.#active = next;
-    next.deadline = Math.max(next.deadline, now + TIMERS.registryAnswerMs / 2);
+    next.answerBy = Math.max(next.deadline, now + TIMERS.registryAnswerMs / 2);
     const { fields, challenge } = next.request;
     if (challenge === undefined) {
       this.#send(next, fields);
@@ -188,24 +204,46 @@ export class RegistryClient {
     const message = new TextEncoder().encode(challenge);
     this.#jobs.start({ kind: 'sign', identity: this.#identity, message }, (at, signature) => {
       this.#isSigning = false;
-      if (this.#active !== next || this.#state !== 'open') {
-        this.#next(at);
-        return;
+      if (this.#active === next && this.#state === 'open') {
+        if (signature instanceof Uint8Array) {
+          this.#send(next, { ...fields, signature: toBase64(signature) });
+          return;
+        }
+        // Unsigned it would be refused, or worse: taken (CP 1.7.3).
+        this.#active = undefined;
+        next.then(at, { ok: false, code: 'IDENTITY_INVALID', message: 'Cannot ask the registry: no signature' });
       }
-      const signed = signature instanceof Uint8Array ? { ...fields, signature: toBase64(signature) } : fields;
-      this.#send(next, signed);
+      this.#next(at);
     });
   }
 
   #send(pending: Pending, fields: RegistryObject): void {
     pending.attempts += 1;
-    pending.frame = emitJsonFrame(fields);
-    this.#bytes.push(pending.frame);
+    pending.isSent = true;
+    this.#bytes.push(emitJsonFrame(fields));
   }
 
-  #breakLink(now: Millis): void {
+  /** In front again, within the time that it had. */
+  #putBack(pending: Pending): void {
+    pending.isSent = false;
+    (pending.request.isBackground === true ? this.#background : this.#waiting).unshift(pending);
+  }
+
+  /** Answers those whose time was over at `until`. Deadlines rise along a queue. */
+  #failWaiting(now: Millis, until: Millis, code: ErrorCode | undefined): void {
+    const failed: Pending[] = [];
+    for (const queue of [this.#waiting, this.#background]) {
+      const left = queue.findIndex(({ deadline }) => deadline > until);
+      failed.push(...queue.splice(0, left < 0 ? queue.length : left));
+    }
+    for (const { then } of failed) then(now, unreachable(code));
+  }
+
+  #breakLink(now: Millis, code: ErrorCode | undefined): void {
     this.#commands.push('close');
-    this.handleClosed(now, undefined);
+    // What was not sent yet belongs to this link.
+    this.#bytes.length = 0;
+    this.handleClosed(now, code);
   }
 
   #chance(): number {

@@ -61,6 +61,8 @@ interface Outgoing {
 const RECEIVE_MS: Millis = 10_000;
 const FIRST_BYTES = 2_048;
 const MAILBOX_ENTRIES = 256;
+/** Peers and kinds of messages whose last time stamp is remembered. */
+const STAMPS = 4_096;
 
 /** Trust messages of one endpoint. */
 export class TrustDelivery {
@@ -69,6 +71,7 @@ export class TrustDelivery {
   readonly #outgoing = new Map<number, Outgoing>();
   readonly #deadlines = new Deadlines();
   readonly #perSource = new Map<number, number>();
+  readonly #stamps = new Map<string, number>();
   readonly #news: DeliveryNews[] = [];
   #isSaving = false;
   /** Mailbox entries whose sender's key is being looked up, and what may be acknowledged when none is left. */
@@ -237,7 +240,7 @@ export class TrustDelivery {
   #dial(now: Millis, action: Extract<TrustAction, { type: 'sendDirect' }>, signature: Uint8Array): void {
     const { context, dial, trust } = this.#parts;
     const { peer, messageType, justification, reason } = action;
-    const timestamp = Math.floor((now + this.#unixOffset) / 1000);
+    const timestamp = this.#stamp(now, `${peer} ${messageType}`);
     const publicKey = context.identityKey;
     const nodeId = context.nodeId;
     const bytes = emitTrustMessage({
@@ -252,6 +255,20 @@ export class TrustDelivery {
     const stream = dial(now, peer);
     if (stream === undefined) trust.noteDirectResult(now, peer, messageType, false);
     else this.#outgoing.set(stream.id, { stream, peer, messageType, bytes, isDelivered: false });
+  }
+
+  /** Two messages of one kind in one second would pass for one and its replay (CP 2.4): the second is a second later. */
+  #stamp(now: Millis, name: string): number {
+    const stamp = Math.max(Math.floor((now + this.#unixOffset) / 1000), (this.#stamps.get(name) ?? 0) + 1);
+    this.#stamps.delete(name);
+    if (this.#stamps.size >= STAMPS) {
+      for (const oldest of this.#stamps.keys()) {
+        this.#stamps.delete(oldest);
+        break;
+      }
+    }
+    this.#stamps.set(name, stamp);
+    return stamp;
   }
 
   #send(now: Millis, outgoing: Outgoing, bits: number): void {

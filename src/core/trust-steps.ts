@@ -57,6 +57,7 @@ interface Run {
   isFromMailbox: boolean;
   phase: 'pause' | 'direct' | 'relay' | 'report' | 'tell';
   attempts: number;
+  /** What the registry is to know, it knows. */
   isReported: boolean;
   isTold: boolean;
   /** In phase `tell`. */
@@ -129,7 +130,6 @@ export class TrustSteps {
     if (action === 'relayRequest') {
       if (run.purpose === 'request' && run.phase === 'relay') this.#pause(now, run);
     } else if (action === 'reportTrust') {
-      if (run.purpose !== 'accept') return;
       run.isReported ||= isDone;
       if (run.phase === 'report') this.#advance(now, run);
       else this.#review(now, run);
@@ -264,7 +264,7 @@ export class TrustSteps {
 
   /** Looks whether there is anything left to do; `isOver` when this attempt has nothing more to wait for. */
   #review(now: Millis, run: Run, isOver: boolean = run.phase === 'tell' && run.isDirectOver && run.isRelayOver): void {
-    if (run.purpose !== 'request' && run.isReported && run.isTold) this.#remove(run);
+    if (run.isReported && run.isTold) this.#remove(run);
     else if (isOver) this.#pause(now, run);
   }
 
