@@ -4,9 +4,9 @@
 //   node build.mjs wasm     only the Wasm modules and src/engine/binary.ts
 //   node build.mjs bench    the benches, into dist/bench
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -35,10 +35,14 @@ export function wasm() {
 
 /** Bundles every entry that exists into dist/, sharing chunks. */
 export async function bundle() {
+  const before = new Set(
+    existsSync(join(ROOT, 'dist')) ? readdirSync(join(ROOT, 'dist')).filter((name) => name.endsWith('.js')) : [],
+  );
   const entryPoints = Object.fromEntries(Object.entries(ENTRIES).filter(([, file]) => existsSync(join(ROOT, file))));
-  await build({
+  const { metafile } = await build({
     absWorkingDir: ROOT,
     entryPoints,
+    metafile: true,
     outdir: 'dist',
     bundle: true,
     splitting: true,
@@ -48,20 +52,14 @@ export async function bundle() {
     external: ['@peculiar/x509'],
     logLevel: 'warning',
   });
+  // Chunks of an earlier build would be published with the package.
+  for (const file of Object.keys(metafile.outputs)) before.delete(basename(file));
+  for (const name of before) rmSync(join(ROOT, 'dist', name), { force: true });
 }
 
-async function bench() {
-  await build({
-    absWorkingDir: ROOT,
-    entryPoints: { micro: 'bench/micro/index.ts' },
-    outdir: 'dist/bench',
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'es2022',
-    packages: 'external',
-    logLevel: 'warning',
-  });
+function bench() {
+  // A build of its own, because it needs peers that the package does not.
+  execFileSync(process.execPath, [join(ROOT, 'bench/build.mjs')], { cwd: ROOT, stdio: 'inherit' });
 }
 
 function types() {
@@ -74,7 +72,7 @@ function types() {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const what = process.argv[2] ?? 'all';
-  if (what === 'bench') await bench();
+  if (what === 'bench') bench();
   else {
     wasm();
     if (what === 'all') {

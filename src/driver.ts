@@ -5,7 +5,7 @@
  */
 import type { Host, HostPort, Link, LinkTarget, Timer, UdpSocket } from './carrier/host.ts';
 import type { Millis } from './config.ts';
-import type { BufferPool } from './core/buffer.ts';
+import { BufferPool } from './core/buffer.ts';
 import { Endpoint, type EndpointOptions } from './core/endpoint.ts';
 import type { Event } from './core/events.ts';
 import type { Job, JobResult } from './core/jobs.ts';
@@ -48,6 +48,11 @@ export interface Shared {
   readonly drivers: Set<Driver>;
 }
 
+/** Makes what the endpoints of a process share. */
+export function createShared(host: Host, engine: Engine): Shared {
+  return { host, engine, owners: new Owners(), pool: new BufferPool(), drivers: new Set() };
+}
+
 /** What one endpoint is driven with. */
 export interface DriverOptions {
   readonly shared: Shared;
@@ -80,6 +85,8 @@ export class Driver {
   #isDraining = false;
   #isClosed = false;
   #clockAt: Millis = 0;
+  /** Settles when what was to be saved so far is saved. */
+  #saving: Promise<void> = Promise.resolve();
   #lastFrom: HostPort | undefined;
   #lastPath = 0;
 
@@ -138,6 +145,11 @@ export class Driver {
 
   get isClosed(): boolean {
     return this.#isClosed;
+  }
+
+  /** Settles when the trust file is written. */
+  get saved(): Promise<void> {
+    return this.#saving;
   }
 
   /** Monotonic. */
@@ -372,7 +384,8 @@ export class Driver {
       this.endpoint.handleTrustSaved(this.now());
       this.flush();
     };
-    this.#shared.host.files.writeAtomic(trustPath, new TextEncoder().encode(text)).then(saved, (error: unknown) => {
+    const writing = this.#shared.host.files.writeAtomic(trustPath, new TextEncoder().encode(text));
+    this.#saving = writing.then(saved, (error: unknown) => {
       const code = error instanceof PilotError ? error.code : 'IDENTITY_INVALID';
       this.#options.onEvent({ type: 'diagnostic', level: 'warning', code: 'trustNotSaved', facts: { cause: code } });
       saved();

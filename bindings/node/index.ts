@@ -3,8 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { Agent as PortableAgent } from '../../src/api/agent.ts';
 import type { AgentOptions, AgentRuntime } from '../../src/api/shapes.ts';
-import { BufferPool } from '../../src/core/buffer.ts';
-import { Owners, type Shared } from '../../src/driver.ts';
+import { createShared, type Shared } from '../../src/driver.ts';
 import { createWasmEngine } from '../../src/engine/wasm.ts';
 import { VERSION } from '../../src/version.ts';
 import { createNodeHost } from './host.ts';
@@ -62,7 +61,7 @@ function sharedOfProcess(): Shared {
   if (shared === undefined) {
     const host = createNodeHost();
     const engine = createWasmEngine({ sessions: SESSIONS }, (into) => host.random(into));
-    shared = { host, engine, owners: new Owners(), pool: new BufferPool(), drivers: new Set() };
+    shared = createShared(host, engine);
   }
   return shared;
 }

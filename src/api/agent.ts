@@ -7,9 +7,11 @@ import { LIMITS } from '../config.ts';
 import { EVENT } from '../core/connection.ts';
 import type { Explanation } from '../core/endpoint.ts';
 import type { ConnectionId, Pong } from '../core/events.ts';
+import { NO_PATH } from '../core/paths.ts';
 import { type ApplicationEvent, Driver } from '../driver.ts';
 import { ERROR_CODES, PilotError } from '../errors.ts';
 import { Address } from '../wire/address.ts';
+import { formatHostPort } from '../wire/host-port.ts';
 import { PORT } from '../wire/packet.ts';
 import { Connection, connectionError } from './connection.ts';
 import { type OpenIdentity, openIdentity } from './identity.ts';
@@ -32,6 +34,9 @@ import { AgentTrust } from './trust.ts';
 import { waitFor } from './wait.ts';
 
 const START_MS = 15_000;
+/** CP 2.8: pauses before a refused dial to a new friend is repeated, and how long somebody is new. */
+const FIRST_CONTACT_MS = [250, 500, 1_000] as const;
+const FIRST_CONTACT_SECONDS = 10;
 const PING_MS = 5_000;
 const PING_BYTES = 32;
 
@@ -113,15 +118,16 @@ export class Agent {
   async dial(target: string, options: CallOptions = {}): Promise<Connection> {
     const { target: node, port } = parseTargetPort(target);
     const peer = await this.#questions.resolve(node, options.signal);
-    const driver = this.#live();
-    const id = driver.endpoint.dial(driver.now(), peer.node, { network: peer.network, port });
-    if (typeof id !== 'number') throw connectionError(id, peer, port);
-    driver.flush();
-    await this.#connected(id, peer, port, options);
-    const stream = driver.endpoint.stream(id);
-    const connection = this.#connections.get(id);
-    if (stream === undefined || connection === undefined) throw connectionError('CONNECTION_LOST', peer, port);
-    return connection;
+    for (const pauseMs of FIRST_CONTACT_MS) {
+      try {
+        return await this.#dial(peer, port, options);
+      } catch (error) {
+        if (!(error instanceof PilotError) || error.code !== 'CONNECTION_REFUSED') throw error;
+        if (!this.#isFirstContact(peer)) throw error;
+        await this.#pause(pauseMs, options.signal);
+      }
+    }
+    return await this.#dial(peer, port, options);
   }
 
   /**
@@ -215,6 +221,7 @@ export class Agent {
       address: new Address(0, peer.id),
       isTrusted: peer.isTrusted,
       isEncrypted: peer.exchange.hasSession,
+      endpoint: peer.path.direct === NO_PATH ? undefined : endpoint.paths.text(peer.path.direct),
       ...endpoint.explain(peer.id),
     }));
   }
@@ -241,6 +248,12 @@ export class Agent {
       rekeys: counters.rekeys,
       drops: counters.drops(),
     };
+  }
+
+  /** Our UDP address as the beacon sees it, `host:port`; undefined while none answered. */
+  get endpoint(): string | undefined {
+    const { reflexive } = this.#live().endpoint;
+    return reflexive === undefined ? undefined : formatHostPort(reflexive.host, reflexive.port);
   }
 
   /** Listens to news. @returns Stops listening. */
@@ -283,7 +296,16 @@ export class Agent {
       autoApprove: options.autoApprove === true,
       onEvent: (event) => this.#handleEvent(event),
     });
+    const { trust } = this.#driver.endpoint;
+    if (trust.isDamaged) {
+      throw new PilotError('IDENTITY_INVALID', `Cannot read ${trustPath}: not a trust file`, {
+        hint: 'restore it from a backup, or delete it and ask for trust again',
+      });
+    }
     await this.#registered(options);
+    if (trust.skipped > 0) {
+      this.#tell({ level: 'warning', code: 'trustEntriesSkipped', facts: { count: trust.skipped } });
+    }
     if (options.echo !== false) this.#serveEcho();
   }
 
@@ -328,6 +350,7 @@ export class Agent {
     await Promise.allSettled([...this.#connections.values()].map((connection) => connection.flush()));
     this.#driver?.close();
     this.#questions.close();
+    await this.#driver?.saved;
     await this.#identity.release();
   }
 
@@ -336,6 +359,35 @@ export class Agent {
       throw new PilotError('CLOSED', 'Cannot use the agent: it was closed');
     }
     return this.#driver;
+  }
+
+  async #dial(peer: Address, port: number, options: CallOptions): Promise<Connection> {
+    const driver = this.#live();
+    const id = driver.endpoint.dial(driver.now(), peer.node, { network: peer.network, port });
+    if (typeof id !== 'number') throw connectionError(id, peer, port);
+    driver.flush();
+    await this.#connected(id, peer, port, options);
+    const connection = this.#connections.get(id);
+    if (connection === undefined) throw connectionError('CONNECTION_LOST', peer, port);
+    return connection;
+  }
+
+  /** CP 2.8: who just became our friend may not have heard of it yet, and says no. */
+  #isFirstContact(peer: Address): boolean {
+    const { trust } = this.#live().endpoint;
+    const driver = this.#live();
+    const since = driver.unixNow() / 1000 - FIRST_CONTACT_SECONDS;
+    if (trust.outgoing().some(({ nodeId }) => nodeId === peer.node)) return true;
+    return trust.trusted(driver.now()).some(({ nodeId, approvedAt }) => nodeId === peer.node && approvedAt >= since);
+  }
+
+  async #pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const driver = this.#live();
+    const never = { timeoutMs: undefined, timeoutError: () => new Error('unreachable'), signal };
+    await waitFor({ ...never, setTimer: (ms, callback) => driver.setTimer(ms, callback) }, (done) => {
+      const timer = driver.setTimer(delayMs, () => done());
+      return () => timer.cancel();
+    });
   }
 
   async #connected(id: ConnectionId, peer: Address, port: number, options: CallOptions): Promise<void> {

@@ -31,7 +31,7 @@ export async function openIdentity(host: Host, home: string, name: string | unde
   if (name === undefined) return await createInMemory(host);
   const path = identityPath(home, name);
   const directory = path.replace(/[/\\][^/\\]*$/, '');
-  const unlock = await host.files.lock(`${directory}/identity.lock`);
+  const unlock = await host.files.lock(`${directory}/identity`);
   try {
     const stored = await host.files.read(path, { secret: true });
     const { identity, publicKey } = stored === undefined ? await create(host, path) : await load(host, path, stored);

@@ -94,4 +94,6 @@ export interface PeerInfo extends Explanation {
   readonly address: Address;
   readonly isTrusted: boolean;
   readonly isEncrypted: boolean;
+  /** Where it is spoken to directly, `host:port`. */
+  readonly endpoint: string | undefined;
 }

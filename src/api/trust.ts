@@ -1,5 +1,6 @@
 /** Trust as an application sees it: asking for it, answering requests, ending it (CP 2). */
 import type { TrustEvent } from '../core/trust-exchange.ts';
+import type { PendingTrust } from '../core/trust-file.ts';
 import type { Driver } from '../driver.ts';
 import { type ErrorCode, PilotError } from '../errors.ts';
 import { Address } from '../wire/address.ts';
@@ -11,6 +12,8 @@ export interface TrustRequest {
   readonly peer: Address;
   /** The asker's own words, printable characters only. */
   readonly justification: string;
+  /** Ed25519, 32 bytes; undefined while nobody confirmed one. */
+  readonly publicKey: Uint8Array | undefined;
   /** Unix ms. */
   readonly receivedAt: number;
   /** Lets the asker in. */
@@ -28,6 +31,8 @@ export interface TrustedPeer {
   readonly approvedAt: number;
   /** Both asked for it. */
   readonly isMutual: boolean;
+  /** Trust ends with the membership of this network; 0: trust in the node itself. */
+  readonly network: number;
 }
 
 /** How a request for trust went out. `already_trusted`: nothing was sent. */
@@ -111,17 +116,15 @@ export class AgentTrust {
 
   /** Requests that wait for an answer now. */
   pending(): TrustRequest[] {
-    return this.#parts
-      .driver()
-      .endpoint.trust.pending()
-      .map(({ nodeId, justification, receivedAt }) => this.#requestOf(nodeId, justification, receivedAt * 1000));
+    const { trust } = this.#parts.driver().endpoint;
+    return trust.pending().map((pending) => this.#requestOf(pending));
   }
 
   /** Nodes that may speak to us. */
   list(): TrustedPeer[] {
     const driver = this.#parts.driver();
-    return driver.endpoint.trust.trusted(driver.now()).map(({ nodeId, publicKey, approvedAt, isMutual }) => {
-      return { peer: new Address(0, nodeId), publicKey, approvedAt: approvedAt * 1000, isMutual };
+    return driver.endpoint.trust.trusted(driver.now()).map(({ nodeId, publicKey, approvedAt, isMutual, network }) => {
+      return { peer: new Address(0, nodeId), publicKey, approvedAt: approvedAt * 1000, isMutual, network };
     });
   }
 
@@ -154,8 +157,10 @@ export class AgentTrust {
   handleEvent(event: TrustEvent): void {
     for (const waiting of [...this.#waiting]) waiting(event);
     if (event.type !== 'pending') return;
-    const { peer, justification } = event;
-    for (const queue of this.#queues) queue.push(this.#requestOf(peer, justification, this.#parts.driver().unixNow()));
+    const { trust } = this.#parts.driver().endpoint;
+    const pending = trust.pending().find(({ nodeId }) => nodeId === event.peer);
+    if (pending === undefined) return;
+    for (const queue of this.#queues) queue.push(this.#requestOf(pending));
   }
 
   /** Called by `Agent`. */
@@ -163,11 +168,11 @@ export class AgentTrust {
     for (const queue of [...this.#queues]) queue.end();
   }
 
-  #requestOf(nodeId: number, justification: string, receivedAt: number): TrustRequest {
+  #requestOf({ nodeId, justification, publicKey, receivedAt }: PendingTrust): TrustRequest {
     const peer = new Address(0, nodeId);
     const approve = (): Promise<void> => this.approve(peer);
     const reject = (reason?: string): Promise<void> => this.reject(peer, reason);
-    return { peer, justification, receivedAt, approve, reject };
+    return { peer, justification, publicKey, receivedAt: receivedAt * 1000, approve, reject };
   }
 
   #judge(what: string, peer: Address, how: (driver: Driver) => string): void {

@@ -33,25 +33,38 @@ export interface SenderFacts {
   readonly isTrusted: boolean;
   /** A key pinned by trust or by an earlier success. */
   readonly pinnedKey: Uint8Array | undefined;
+  /** Encrypted frames of this sender come from there. Only these prove anything: exchanges can be replayed by anybody. */
+  readonly isKnownSource?: boolean;
 }
 
 interface Parts {
   readonly jobs: Jobs;
   readonly directory: Directory;
   readonly counters: Counters;
-  readonly facts: (sender: number) => SenderFacts;
+  readonly facts: (sender: number, origin: Origin) => SenderFacts;
+}
+
+/** What was read of a PILA, copied. */
+interface Claim extends Verified {
+  readonly signature: Uint8Array;
 }
 
 /** DP 3.10: the same key again within 250 ms is the copy that came by the other road. */
 const DUPLICATE_MS = 250;
 const DUPLICATES = 4096;
+/** Exchanges a second in the name of one trusted peer, from all places together that are not known as its own. */
+const ELSEWHERE_PER_SECOND = 50;
+/** A trusted peer that shows another key is told of once in this many seconds. */
+const KEY_CHANGE_SECONDS = 60;
 
 /** The gate in front of the key exchanges of one endpoint. */
 export class Admission {
   readonly #parts: Parts;
   readonly #sources: readonly [Buckets, Buckets];
-  readonly #verifications: readonly [Bucket, Bucket];
+  readonly #elsewhere = new Buckets(ELSEWHERE_PER_SECOND, ELSEWHERE_PER_SECOND);
+  readonly #verifications = new Bucket(BUDGETS.verificationsPerSecond[STRANGER]);
   readonly #lookups: readonly [Bucket, Bucket];
+  readonly #alarms = new Buckets(1 / KEY_CHANGE_SECONDS, 1);
   readonly #seen = new Map<string, Millis>();
   readonly #waiting = new Map<string, number>();
   #waitingTotal = 0;
@@ -62,8 +75,6 @@ export class Admission {
     this.#parts = parts;
     const rate = BUDGETS.keyExchangesPerSourcePerSecond;
     this.#sources = [new Buckets(rate[STRANGER], rate[STRANGER]), new Buckets(rate[TRUSTED], rate[TRUSTED])];
-    const verifications = BUDGETS.verificationsPerSecond;
-    this.#verifications = [new Bucket(verifications[STRANGER]), new Bucket(verifications[TRUSTED])];
     const lookups = BUDGETS.registryLookupsPerSecond;
     this.#lookups = [new Bucket(lookups[STRANGER]), new Bucket(lookups[TRUSTED])];
   }
@@ -90,9 +101,7 @@ export class Admission {
       counters.drop('wrongRecipient');
       return undefined;
     }
-    const column = this.#parts.facts(message.sender).isTrusted ? TRUSTED : STRANGER;
-    // A trusted peer has a bucket of its own, so that a flood in its name from elsewhere is not its loss.
-    if (!this.#sources[column].take(now, `${origin.source} ${message.sender}`)) {
+    if (!this.#isWithinRate(now, message.sender, origin)) {
       counters.drop('exchangeLimited');
       return undefined;
     }
@@ -108,13 +117,13 @@ export class Admission {
       counters.drop('exchangeDuplicate');
       return;
     }
-    const { isTrusted, pinnedKey } = facts(sender);
-    const column = isTrusted ? TRUSTED : STRANGER;
-    if (!this.#verifications[column].take(now)) {
+    const { isTrusted, pinnedKey } = facts(sender, origin);
+    // What comes in a trusted peer's name was limited per peer: it neither uses nor needs what strangers share.
+    if (!isTrusted && !this.#verifications.take(now)) {
       counters.drop('exchangeBudget');
       return;
     }
-    const claim = {
+    const claim: Claim = {
       sender,
       exchangeKey: message.exchangeKey.slice(),
       identityKey: identityKey.slice(),
@@ -128,16 +137,12 @@ export class Admission {
     if (pinnedKey !== undefined && isTrusted) {
       // Design, decision 11: for trusted peers the key is pinned for ever.
       counters.drop('exchangeKeyMismatch');
-      this.#keyChanges.push({ sender, shown: claim.identityKey, pinned: pinnedKey });
+      if (this.#alarms.take(now, sender)) this.#tellKeyChange(claim, pinnedKey);
       return;
     }
     const cached = directory.cachedKey(now, sender);
-    if (cached !== undefined && isSame(cached, identityKey)) {
-      this.#checkSignature(claim);
-      return;
-    }
-    if (cached !== undefined || pinnedKey !== undefined) directory.forgetKey(sender);
-    this.#lookUp(now, claim, column);
+    if (cached !== undefined && isSame(cached, identityKey)) this.#checkSignature(claim);
+    else this.#lookUp(now, claim, isTrusted ? TRUSTED : STRANGER);
   }
 
   /** The next exchange that passed. */
@@ -150,7 +155,18 @@ export class Admission {
     return this.#keyChanges.shift();
   }
 
-  #lookUp(now: Millis, claim: Verified & { signature: Uint8Array }, column: 0 | 1): void {
+  /**
+   * A trusted peer at its own place has a bucket of its own. Anybody can use its name elsewhere, so all those together
+   * have another; whoever is not trusted has one per place and name.
+   */
+  #isWithinRate(now: Millis, sender: number, origin: Origin): boolean {
+    const { isTrusted, isKnownSource } = this.#parts.facts(sender, origin);
+    const name = `${origin.source} ${sender}`;
+    if (isTrusted && isKnownSource === true) return this.#sources[TRUSTED].take(now, name);
+    return this.#sources[STRANGER].take(now, name) && (!isTrusted || this.#elsewhere.take(now, sender));
+  }
+
+  #lookUp(now: Millis, claim: Claim, column: 0 | 1): void {
     const { counters, directory } = this.#parts;
     const { source } = claim.origin;
     const waiting = this.#waiting.get(source) ?? 0;
@@ -164,7 +180,7 @@ export class Admission {
     }
     this.#waiting.set(source, waiting + 1);
     this.#waitingTotal += 1;
-    directory.key(now, claim.sender, (_, found: Found<Uint8Array>) => {
+    const then = (_: Millis, found: Found<Uint8Array>): void => {
       this.#waitingTotal -= 1;
       const left = (this.#waiting.get(source) ?? 1) - 1;
       if (left <= 0) this.#waiting.delete(source);
@@ -172,23 +188,35 @@ export class Admission {
       if (!found.ok) counters.drop('exchangeUnknownNode');
       else if (!isSame(found.value, claim.identityKey)) counters.drop('exchangeKeyMismatch');
       else this.#checkSignature(claim);
-    });
+    };
+    directory.freshKey(now, claim.sender, then, column === STRANGER);
   }
 
-  #checkSignature(claim: Verified & { signature: Uint8Array }): void {
+  #checkSignature(claim: Claim): void {
+    this.#verifySignature(claim, () => this.#verified.push(claim));
+  }
+
+  /** Only what is signed: a damaged frame is no other key. */
+  #tellKeyChange(claim: Claim, pinned: Uint8Array): void {
+    const { sender, identityKey: shown } = claim;
+    this.#verifySignature(claim, () => this.#keyChanges.push({ sender, shown, pinned }));
+  }
+
+  #verifySignature(claim: Claim, then: () => void): void {
     const { jobs, counters } = this.#parts;
     const { identityKey: publicKey, signature } = claim;
     const message = signedExchange(claim.sender, claim.exchangeKey);
     jobs.start({ kind: 'verify', publicKey, message, signature }, (_, isValid) => {
-      if (isValid === true) this.#verified.push(claim);
+      if (isValid === true) then();
       else counters.drop('exchangeBadSignature');
     });
   }
 
-  /** Key and signature name the frame: 16 bytes of each tell a copy from anything else. */
+  /** All that is verified names the frame: of less, somebody could make a false copy that keeps the true one out. */
   #isDuplicate(now: Millis, message: ExchangeMessage): boolean {
-    const part = (bytes: Uint8Array | undefined): string => String.fromCharCode(...(bytes?.subarray(0, 16) ?? []));
-    const name = `${message.sender} ${part(message.exchangeKey)}${part(message.signature)}`;
+    const text = (bytes: Uint8Array | undefined): string => String.fromCharCode(...(bytes ?? []));
+    const { sender, exchangeKey, identityKey, signature } = message;
+    const name = `${sender} ${text(exchangeKey)}${text(identityKey)}${text(signature)}`;
     const before = this.#seen.get(name);
     if (before !== undefined && now - before < DUPLICATE_MS) return true;
     this.#seen.delete(name);

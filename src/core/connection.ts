@@ -64,6 +64,7 @@ export interface ConnectionOptions {
 
 /** Plain counters of one connection. */
 export interface ConnectionStats {
+  readonly state: ConnectionState;
   readonly segmentsSent: number;
   readonly segmentsReceived: number;
   /** Payload bytes, repetitions included. */
@@ -378,6 +379,7 @@ export class Connection {
   stats(): ConnectionStats {
     const { counters, flight, rtt, control } = this.#sender;
     return {
+      state: this.#state,
       segmentsSent: this.#transmit.segmentsSent,
       segmentsReceived: this.#segmentsReceived,
       bytesSent: this.#transmit.bytesSent,

@@ -6,8 +6,10 @@ import { LIMITS, type Millis, TIMERS } from '../config.ts';
 import type { ErrorCode } from '../errors.ts';
 import { fromBase64 } from '../wire/base64.ts';
 import { parseHostPort } from '../wire/host-port.ts';
+import { BROADCAST_NODE } from '../wire/packet.ts';
 import { CHALLENGE } from '../wire/registry.ts';
-import type { RegistryClient, RegistryOutcome } from './registry-client.ts';
+import type { RegistryObject } from './events.ts';
+import type { RegistryClient, RegistryOutcome, RegistryRequest } from './registry-client.ts';
 
 /** Where a node can be reached. */
 export interface Location {
@@ -23,14 +25,35 @@ type Then<T> = (now: Millis, found: Found<T>) => void;
 
 interface Cached<T> {
   readonly found: Found<T>;
+  readonly since: Millis;
   readonly until: Millis;
+}
+
+/** A question to the registry, and where its answer is kept. */
+interface Question<T> {
+  readonly cache: Cache<T>;
+  readonly name: string;
+  readonly request: RegistryRequest;
+  readonly keepMs: Millis;
+  readonly read: (answer: RegistryObject) => T | undefined;
 }
 
 const CACHE_ENTRIES = 16_384;
 /** DP 3.10: negative answers are kept 3 s. */
 const NEGATIVE_MS = 3_000;
 const KEY_MS = 3_600_000;
+const KEY_BYTES = 32;
+const NOWHERE: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 const LOCATION_MS = 60_000;
+/** Failures that say nothing about the node: the next question is asked. */
+const NO_ANSWER: ReadonlySet<ErrorCode> = new Set([
+  'BUSY',
+  'CLOSED',
+  'IDENTITY_INVALID',
+  'INSECURE',
+  'RENDEZVOUS_UNREACHABLE',
+  'TLS_PIN_MISMATCH',
+]);
 const NOT_REGISTERED = { ok: false, code: 'RENDEZVOUS_UNREACHABLE', message: 'Not registered yet' } as const;
 
 /** Questions about other nodes. `then` may run before the call returns. */
@@ -46,20 +69,19 @@ export class Directory {
     this.#client = client;
   }
 
-  /** The Ed25519 key that the registry has for a node. */
-  key(now: Millis, peer: number, then: Then<Uint8Array>): void {
+  /** The Ed25519 key that the registry has for a node. @param isBackground - A stranger wants to know. */
+  key(now: Millis, peer: number, then: Then<Uint8Array>, isBackground = false): void {
     const requester_id = this.nodeId;
     const fields = { type: 'lookup', node_id: peer, ...(requester_id === 0 ? {} : { requester_id }) };
     const challenge = requester_id === 0 ? {} : { challenge: CHALLENGE.lookup(requester_id, peer) };
-    this.#ask(
-      now,
-      { cache: this.#keys, name: `${peer}`, request: { fields, ...challenge }, keepMs: KEY_MS },
-      then,
-      (answer) => {
-        const key = typeof answer.public_key === 'string' ? fromBase64(answer.public_key) : undefined;
-        return key?.length === 32 ? key : undefined;
-      },
-    );
+    const request = { fields, ...challenge, isBackground };
+    this.#ask(now, { cache: this.#keys, name: `${peer}`, request, keepMs: KEY_MS, read: readKey }, then);
+  }
+
+  /** The same, not from memory, unless that is 3 s old at most: whoever shows wrong keys must not make us ask for each. */
+  freshKey(now: Millis, peer: number, then: Then<Uint8Array>, isBackground = false): void {
+    this.#keys.expire(`${peer}`, now - NEGATIVE_MS);
+    this.key(now, peer, then, isBackground);
   }
 
   /** The key if it was asked before and is still kept. */
@@ -81,10 +103,8 @@ export class Directory {
     }
     const fields = { type: 'resolve', node_id: peer, requester_id: this.nodeId };
     const request = { fields, challenge: CHALLENGE.resolve(this.nodeId, peer) };
-    this.#ask(now, { cache: this.#locations, name: `${peer}`, request, keepMs: LOCATION_MS }, then, (answer) => {
-      const address = typeof answer.real_addr === 'string' ? parseHostPort(answer.real_addr) : undefined;
-      return address === undefined ? undefined : { ...address, isRelayOnly: answer.relay_only === true };
-    });
+    const question = { cache: this.#locations, name: `${peer}`, request, keepMs: LOCATION_MS, read: readLocation };
+    this.#ask(now, question, then);
   }
 
   forgetLocation(peer: number): void {
@@ -97,9 +117,8 @@ export class Directory {
     const fields = { type: 'resolve_hostname', hostname, ...(requester_id === 0 ? {} : { requester_id }) };
     const challenge = requester_id === 0 ? {} : { challenge: CHALLENGE.resolveHostname(requester_id) };
     const request = { fields, ...challenge };
-    this.#ask(now, { cache: this.#names, name: hostname, request, keepMs: TIMERS.nameCacheMs }, then, (answer) =>
-      typeof answer.node_id === 'number' ? answer.node_id : undefined,
-    );
+    const question = { cache: this.#names, name: hostname, request, keepMs: TIMERS.nameCacheMs, read: readNodeId };
+    this.#ask(now, question, then);
   }
 
   /** Whether the registry holds a trust pair or a shared network for us and `peer`. Not cached here. */
@@ -110,29 +129,25 @@ export class Directory {
     }
     const challenge = CHALLENGE.checkTrust(this.nodeId, peer);
     const fields = { type: 'check_trust', node_id: this.nodeId, peer_id: peer, requester_id: this.nodeId };
-    this.#client.request(now, { fields, challenge, isIdempotent: true }, (at, outcome) => {
+    this.#client.request(now, { fields, challenge, isIdempotent: true, isBackground: true }, (at, outcome) => {
       then(at, outcome.ok && outcome.answer.trusted === true);
     });
   }
 
-  #ask<T>(
-    now: Millis,
-    what: { cache: Cache<T>; name: string; request: { fields: { type: string }; challenge?: string }; keepMs: Millis },
-    then: Then<T>,
-    read: (answer: { readonly [field: string]: unknown }) => T | undefined,
-  ): void {
-    const { cache, name } = what;
+  #ask<T>(now: Millis, question: Question<T>, then: Then<T>): void {
+    const { cache, name, request, keepMs, read } = question;
     const cached = cache.get(now, name);
     if (cached !== undefined) {
       then(now, cached);
       return;
     }
-    if (!cache.join(name, then)) return;
-    this.#client.request(now, { ...what.request, isIdempotent: true }, (at, outcome) => {
+    const place = cache.join(name, then);
+    if (place === 'full') then(now, { ok: false, code: 'BUSY', message: 'Too many wait for the same answer' });
+    if (place !== 'first') return;
+    this.#client.request(now, { ...request, isIdempotent: true }, (at, outcome) => {
       const found = foundIn(outcome, read);
-      // A registry that is down says nothing about the node: ask again next time.
-      const isKept = found.ok || found.code !== 'RENDEZVOUS_UNREACHABLE';
-      if (isKept) cache.set(name, { found, until: at + (found.ok ? what.keepMs : NEGATIVE_MS) });
+      const isKept = found.ok || !NO_ANSWER.has(found.code);
+      if (isKept) cache.set(name, { found, since: at, until: at + (found.ok ? keepMs : NEGATIVE_MS) });
       for (const waiting of cache.leave(name)) waiting(at, found);
     });
   }
@@ -162,15 +177,21 @@ class Cache<T> {
     this.#entries.delete(name);
   }
 
-  /** Waits for the answer. @returns True for the first one, who has to ask. */
-  join(name: string, then: Then<T>): boolean {
+  /** Forgets what was known before `since`. */
+  expire(name: string, since: Millis): void {
+    if ((this.#entries.get(name)?.since ?? since) < since) this.#entries.delete(name);
+  }
+
+  /** Waits for the answer. The first one has to ask. */
+  join(name: string, then: Then<T>): 'first' | 'joined' | 'full' {
     const waiting = this.#waiting.get(name);
     if (waiting === undefined) {
       this.#waiting.set(name, [then]);
-      return true;
+      return 'first';
     }
-    if (waiting.length < LIMITS.lookupQueue) waiting.push(then);
-    return false;
+    if (waiting.length >= LIMITS.lookupQueue) return 'full';
+    waiting.push(then);
+    return 'joined';
   }
 
   leave(name: string): Then<T>[] {
@@ -180,13 +201,27 @@ class Cache<T> {
   }
 }
 
-function foundIn<T>(
-  outcome: RegistryOutcome,
-  read: (answer: { readonly [field: string]: unknown }) => T | undefined,
-): Found<T> {
+function foundIn<T>(outcome: RegistryOutcome, read: (answer: RegistryObject) => T | undefined): Found<T> {
   if (!outcome.ok) return outcome;
   const value = read(outcome.answer);
   if (value === undefined)
     return { ok: false, code: 'PROTOCOL', message: 'The registry sent an answer without its fields' };
   return { ok: true, value };
+}
+
+function readKey(answer: RegistryObject): Uint8Array | undefined {
+  const key = typeof answer.public_key === 'string' ? fromBase64(answer.public_key) : undefined;
+  return key?.length === KEY_BYTES ? key : undefined;
+}
+
+/** Nothing can be sent to port 0 or to no host; runtimes throw when asked to. */
+function readLocation(answer: RegistryObject): Location | undefined {
+  const address = typeof answer.real_addr === 'string' ? parseHostPort(answer.real_addr) : undefined;
+  if (address === undefined || address.port === 0 || NOWHERE.has(address.host)) return undefined;
+  return { ...address, isRelayOnly: answer.relay_only === true };
+}
+
+function readNodeId(answer: RegistryObject): number | undefined {
+  const id = answer.node_id;
+  return typeof id === 'number' && Number.isInteger(id) && id > 0 && id < BROADCAST_NODE ? id : undefined;
 }

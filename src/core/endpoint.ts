@@ -303,6 +303,7 @@ export class Endpoint {
     }
     this.#parts.pump.fill(now);
     this.#parts.departures.seal();
+    this.trust.close();
     this.#parts.client.close(now);
     this.#settle(now);
     this.#parts.intake.close();

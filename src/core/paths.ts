@@ -3,6 +3,7 @@
  * nobody holds are recycled, so that a flood from many addresses costs a bounded table.
  */
 import { LIMITS } from '../config.ts';
+import { formatHostPort } from '../wire/host-port.ts';
 
 /** No path. */
 export const NO_PATH = -1;
@@ -49,6 +50,11 @@ export class Paths {
 
   port(path: number): number {
     return this.#entry(path).port;
+  }
+
+  /** `host:port`, for people. */
+  text(path: number): string {
+    return formatHostPort(this.host(path), this.port(path));
   }
 
   /** Whether the id stands for an address now. */

@@ -228,7 +228,8 @@ export class Registration {
     this.#isOnline = true;
     this.#failures = 0;
     this.#heartbeatAt = now + TIMERS.heartbeatMs;
-    this.#pollAt = Math.min(this.#pollAt, now + (this.#wantsFastPoll ? TIMERS.pollBusyMs : TIMERS.pollIdleMs));
+    // An answer may have come while we were away.
+    this.#pollAt = now;
     if (isFirst) this.#unanswered = 0;
     this.#discover(now);
     if (isFirst || this.#profile.isPublic || this.#profile.tags.length > 0) this.#describe(now);

@@ -110,7 +110,7 @@ export class RegistryClient {
   handleBytes(now: Millis, bytes: Uint8Array): void {
     if (this.#state !== 'open') return;
     if (!this.#reader.push(bytes)) {
-      this.#breakLink(now);
+      this.#breakLink(now, 'PROTOCOL');
       return;
     }
     const frame = this.#reader.next();
@@ -118,7 +118,7 @@ export class RegistryClient {
     const active = this.#active;
     const answer = parseObject(frame);
     // One answer to one request (CP 1.2). What comes unasked would be taken for the answer to the next.
-    const isUnasked = active === undefined || !active.isSent || this.#reader.next() !== undefined;
+    const isUnasked = active === undefined || !active.isSent || this.#reader.bufferedBytes > 0;
     if (isUnasked || answer === undefined) {
       this.#counters.drop('registryMalformed');
       this.#breakLink(now, 'PROTOCOL');
@@ -137,6 +137,8 @@ export class RegistryClient {
     this.#state = 'waiting';
     this.#reopenAt = now + this.#backoffMs * (0.75 + this.#chance() / 2);
     this.#backoffMs = Math.min(this.#backoffMs * 2, BACKOFF_MAX_MS);
+    // What has not left yet belongs to this link.
+    this.#bytes.length = 0;
     const active = this.#active;
     this.#active = undefined;
     if (active !== undefined) {
@@ -241,8 +243,6 @@ export class RegistryClient {
 
   #breakLink(now: Millis, code: ErrorCode | undefined): void {
     this.#commands.push('close');
-    // What was not sent yet belongs to this link.
-    this.#bytes.length = 0;
     this.handleClosed(now, code);
   }
 

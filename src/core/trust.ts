@@ -318,6 +318,11 @@ export class Trust {
     return action;
   }
 
+  /** The end is near: what would have been written soon is to be written now. */
+  close(): void {
+    if (this.#persistAt !== NEVER) this.#persist();
+  }
+
   /** The text of `trust.json` as it should be now. */
   save(): string {
     return this.#tables.save();

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import type { Command } from './child.ts';
-import { type DemoReport, formatReport, type PeerRow } from './report.ts';
+import { type DatagramsResult, type DemoReport, type FileResult, formatReport, type PeerRow } from './report.ts';
 
 /** What the command line says. */
 export interface DemoOptions {
@@ -167,28 +167,10 @@ async function play({ options, home, start, say }: Stage): Promise<DemoReport> {
   return { isOk: true, rendezvous: { url, pid: serverPid }, agents: started, steps, peers, file, datagrams };
 }
 
-/** What came of the file. */
-export interface FileResult {
-  readonly bytes: number;
-  readonly ms: number;
-  readonly dialMs: number;
-  readonly megabytesPerSecond: number;
-  readonly sha256: string;
-  readonly theirs: string;
-  readonly isSame: boolean;
-}
-
 interface RoundsResult {
   readonly count: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-}
-
-/** What came of the datagrams. */
-export interface DatagramsResult {
-  readonly sent: number;
-  readonly returned: number;
-  readonly perSecond: number;
 }
 
 type ChildAnswer = { ok: true; value: unknown } | { ok: false; code: string; message: string };

@@ -1,5 +1,21 @@
 /** What the demo found out, as data and as a table. */
-import type { DatagramsResult, FileResult } from './index.ts';
+/** What came of the file. */
+export interface FileResult {
+  readonly bytes: number;
+  readonly ms: number;
+  readonly dialMs: number;
+  readonly megabytesPerSecond: number;
+  readonly sha256: string;
+  readonly theirs: string;
+  readonly isSame: boolean;
+}
+
+/** What came of the datagrams. */
+export interface DatagramsResult {
+  readonly sent: number;
+  readonly returned: number;
+  readonly perSecond: number;
+}
 
 /** One peer of the agent that asks. */
 export interface PeerRow {
