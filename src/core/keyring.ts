@@ -156,10 +156,10 @@ export class Keyring {
     if (current === undefined) return -1;
     const candidate = this.#candidates.at(-1);
     if (candidate === undefined) return current.isSending ? current.index : -1;
-    if (!current.isSending) return now - candidate.createdAt < HOLD_MS ? -1 : candidate.index;
+    if (!current.isSending) return now < candidate.createdAt + HOLD_MS ? -1 : candidate.index;
     if (this.#hasWon() || this.isFresh(now)) return current.index;
     const contestedAt = Math.max(candidate.createdAt, current.authenticatedAt + FRESH_MS);
-    return now - contestedAt < HOLD_MS ? -1 : candidate.index;
+    return now < contestedAt + HOLD_MS ? -1 : candidate.index;
   }
 
   /** Asks for a ping under the current session. */

@@ -119,7 +119,7 @@ export class Path {
 
   /** @returns True when the direct path has to be tried: punch, and ping straight. */
   handleTimeout(now: Millis): boolean {
-    if (!this.#isRelayed && now - this.#unansweredAt >= BLACK_HOLE_MS) this.#relay('direct-path-fell-silent', now);
+    if (!this.#isRelayed && now >= this.#unansweredAt + BLACK_HOLE_MS) this.#relay('direct-path-fell-silent', now);
     if (!this.#isRelayed || now < this.#probeAt) return false;
     this.#isSecondDue = !this.#isSecondDue;
     this.#probedAt = now;

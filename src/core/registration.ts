@@ -6,7 +6,7 @@ import { type Millis, TIMERS } from '../config.ts';
 import type { ErrorCode } from '../errors.ts';
 import { toBase64 } from '../wire/base64.ts';
 import { discoverText, emitDiscover } from '../wire/beacon.ts';
-import { formatHostPort, isPrivateHost, parseHostPort } from '../wire/host-port.ts';
+import { formatHostPort, ipBytes, isPrivateHost, parseHostPort } from '../wire/host-port.ts';
 import { CHALLENGE } from '../wire/registry.ts';
 import type { RegistryObject } from './events.ts';
 import type { Jobs } from './jobs.ts';
@@ -39,6 +39,13 @@ const DISCOVER_WAIT_MS = 400;
 const DISCOVER_AGAIN_MS: readonly Millis[] = [500, 1_000, 2_000, 4_000];
 /** Clients believe a Discover reply only this long after their own Discover (design: decision 12). */
 const DISCOVER_BELIEF_MS = 2_000;
+/** CP 1.7.4: how long a failed registration waits before the next, doubling. */
+const RETRY_MS: Millis = 1_000;
+const RETRY_MAX_MS: Millis = 30_000;
+/** A moving reflexive address makes us register no more often than this. */
+const MOVE_MS: Millis = 5_000;
+/** After these a second try can help. */
+const CAN_HELP: ReadonlySet<ErrorCode> = new Set(['BUSY', 'RATE_LIMITED', 'RENDEZVOUS_UNREACHABLE']);
 const NEVER = Number.NEGATIVE_INFINITY;
 
 /** The life of one agent at the rendezvous. */
@@ -53,6 +60,13 @@ export class Registration {
   #reflexive: { host: string; port: number } | undefined;
   #wantsSignedDiscover = false;
   #registerAt: Millis = Number.POSITIVE_INFINITY;
+  /** When the last registration for another address was due. */
+  #movedAt: Millis = NEVER;
+  /** The address that the last registration named, and the one that the registry made of it. */
+  #registeredAs: readonly unknown[] = [];
+  #retryMs: Millis = RETRY_MS;
+  /** Tags and visibility are known to the registry. */
+  #isDescribed = false;
   #heartbeatAt: Millis = Number.POSITIVE_INFINITY;
   #failures = 0;
   #discoverAt: Millis = Number.POSITIVE_INFINITY;
@@ -62,9 +76,13 @@ export class Registration {
   #pollAt: Millis = Number.POSITIVE_INFINITY;
   #polledAt: Millis = NEVER;
   #isPolling = false;
+  /** A hint came while the mailbox was being read: it may be about what was put there behind our back. */
+  #isNotified = false;
   #wantsFastPoll = false;
   #mailboxAck = 0;
   #unixOffset: Millis;
+  /** The time in the last signed Discover; beacons want it to rise. */
+  #signedAtMs = 0;
   readonly #news: RegistrationNews[] = [];
   readonly #frames: Uint8Array[] = [];
 
@@ -113,7 +131,6 @@ export class Registration {
   handleClosed(code: ErrorCode | undefined): void {
     if (this.#isOnline || code !== undefined) this.#news.push({ type: 'state', isOnline: false, code });
     this.#isOnline = false;
-    this.#isBusy = false;
     this.#registerAt = Number.POSITIVE_INFINITY;
   }
 
@@ -122,19 +139,23 @@ export class Registration {
     if (now - this.#discoveredAt > DISCOVER_BELIEF_MS) return false;
     this.#unanswered = 0;
     this.#discoverAt = this.#discoveredAt + TIMERS.discoverMs;
-    // DP 4.8: a private address is no reflexive address, unless the beacon itself is on such a network.
-    if (isPrivateHost(host) && !isPrivateHost(this.#beacon.host)) return true;
-    const before = this.#reflexive;
+    // DP 4.8: a private address is no reflexive address, unless the beacon itself is on such a network. Of a beacon with
+    // a name that is not known; one on the internet does not see private addresses.
+    const isPublicBeacon = ipBytes(this.#beacon.host) !== undefined && !isPrivateHost(this.#beacon.host);
+    if (isPrivateHost(host) && isPublicBeacon) return true;
+    const isNew = this.#reflexive?.host !== host || this.#reflexive.port !== port;
     this.#reflexive = { host, port };
-    if (before?.host === host && before.port === port) return true;
-    if (this.#registerAt !== Number.POSITIVE_INFINITY || (this.#isOnline && before !== undefined))
-      this.#registerAt = now;
+    if (!isNew) return true;
+    if (this.#isOnline) this.#move(now);
+    // A registration that is to come waits for this.
+    else if (this.#registerAt !== Number.POSITIVE_INFINITY) this.#registerAt = now;
     return true;
   }
 
   /** The beacon says that something waits (DP 4.6); a hint, so limited. */
   handleNotify(now: Millis): void {
-    if (now - this.#polledAt >= TIMERS.pollBusyMs) this.#pollAt = Math.min(this.#pollAt, now);
+    this.#isNotified = this.#isPolling;
+    this.#pollAt = Math.min(this.#pollAt, Math.max(now, this.#polledAt + TIMERS.pollBusyMs));
   }
 
   /** Whether answers are awaited: then the mailbox is read every 2 s (CP 2.7). */
@@ -154,15 +175,18 @@ export class Registration {
     if (now >= this.#discoverAt) this.#discover(now);
     if (!this.#client.isOpen) return;
     if (now >= this.#registerAt && !this.#isBusy) this.#register(now);
+    if (!this.#isOnline) return;
     if (now >= this.#heartbeatAt) this.#heartbeat(now);
     if (now >= this.#pollAt && !this.#isPolling) this.#poll(now);
   }
 
   pollTimeout(): Millis {
-    if (!this.#client.isOpen) return this.#discoverAt;
-    const register = this.#isBusy ? Number.POSITIVE_INFINITY : this.#registerAt;
-    const poll = this.#isPolling ? Number.POSITIVE_INFINITY : this.#pollAt;
-    return Math.min(this.#discoverAt, register, this.#heartbeatAt, poll);
+    let at = this.#discoverAt;
+    if (!this.#client.isOpen) return at;
+    if (!this.#isBusy) at = Math.min(at, this.#registerAt);
+    if (!this.#isOnline) return at;
+    if (!this.#isPolling) at = Math.min(at, this.#pollAt);
+    return Math.min(at, this.#heartbeatAt);
   }
 
   pollNews(): RegistrationNews | undefined {
@@ -190,7 +214,16 @@ export class Registration {
     if (host === this.#beacon.host && chosen.port === this.#beacon.port) return;
     this.#beacon = { host, port: chosen.port };
     this.#news.push({ type: 'beacon', host, port: chosen.port });
+    this.#unanswered = 0;
     this.#discover(now);
+  }
+
+  /** Registers again when the registry has another address of us than the beacon sees. */
+  #move(now: Millis): void {
+    const own = this.#reflexive;
+    if (own === undefined || this.#registeredAs.includes(formatHostPort(own.host, own.port))) return;
+    this.#registerAt = Math.max(now, this.#movedAt + MOVE_MS);
+    this.#movedAt = this.#registerAt;
   }
 
   #register(now: Millis): void {
@@ -210,23 +243,34 @@ export class Registration {
       ...(lanAddresses.length === 0 ? {} : { lan_addrs: lanAddresses }),
     };
     const request = { fields, challenge: CHALLENGE.register(listenAddress, publicKey), isIdempotent: true };
-    this.#client.request(now, request, (at, outcome) => this.#registered(at, outcome));
+    this.#client.request(now, request, (at, outcome) => {
+      this.#isBusy = false;
+      if (outcome.ok) this.#registeredAs = [listenAddress, outcome.answer.observed_addr];
+      this.#registered(at, outcome);
+    });
   }
 
   #registered(now: Millis, outcome: RegistryOutcome): void {
-    this.#isBusy = false;
-    if (!outcome.ok || typeof outcome.answer.node_id !== 'number') {
-      const code = outcome.ok ? 'PROTOCOL' : outcome.code;
-      this.#news.push({ type: 'state', isOnline: false, code });
-      this.#registerAt = now + 2_000;
+    const nodeId = outcome.ok ? outcome.answer.node_id : undefined;
+    if (!outcome.ok || typeof nodeId !== 'number' || !(nodeId > 0)) {
+      // An address that could not be changed leaves the registration as it was.
+      if (!this.#isOnline) {
+        this.#news.push({ type: 'state', isOnline: false, code: outcome.ok ? 'PROTOCOL' : outcome.code });
+      }
+      // The key decides who comes when: all come at once when a registry comes back.
+      this.#registerAt = now + this.#retryMs * (1 + (this.#profile.publicKey[2] ?? 0) / 512);
+      this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
       return;
     }
     const { answer } = outcome;
     const isFirst = this.#nodeId === 0;
-    this.#nodeId = answer.node_id as number;
+    this.#nodeId = nodeId;
     this.#wantsSignedDiscover = answer.discover_sig === true;
     this.#isOnline = true;
     this.#failures = 0;
+    this.#retryMs = RETRY_MS;
+    this.#registerAt = Number.POSITIVE_INFINITY;
+    this.#move(now);
     this.#heartbeatAt = now + TIMERS.heartbeatMs;
     // An answer may have come while we were away.
     this.#pollAt = now;
@@ -239,17 +283,21 @@ export class Registration {
     this.#news.push({ type: 'registered', nodeId: this.#nodeId, hostname, hostnameError });
   }
 
+  /** What is refused now is said again with the next heartbeat, for example after too many requests. */
   #describe(now: Millis): void {
     const node_id = this.#nodeId;
-    const ignore = (): void => {};
     const { tags, isPublic } = this.#profile;
+    this.#isDescribed = true;
+    const then = (_: Millis, outcome: RegistryOutcome): void => {
+      if (!outcome.ok && CAN_HELP.has(outcome.code)) this.#isDescribed = false;
+    };
     if (tags.length > 0) {
       const challenge = CHALLENGE.setTags(node_id);
-      this.#client.request(now, { fields: { type: 'set_tags', node_id, tags }, challenge, isIdempotent: true }, ignore);
+      this.#client.request(now, { fields: { type: 'set_tags', node_id, tags }, challenge, isIdempotent: true }, then);
     }
     const challenge = CHALLENGE.setVisibility(node_id);
     const fields = { type: 'set_visibility', node_id, public: isPublic };
-    this.#client.request(now, { fields, challenge, isIdempotent: true }, ignore);
+    this.#client.request(now, { fields, challenge, isIdempotent: true }, then);
   }
 
   #heartbeat(now: Millis): void {
@@ -260,6 +308,7 @@ export class Registration {
     this.#client.request(now, request, (at, outcome) => {
       if (outcome.ok) {
         this.#failures = 0;
+        if (!this.#isDescribed) this.#describe(at);
         return;
       }
       // CP 1.7.4: an unknown node registers again at once, other failures after three in a row.
@@ -273,10 +322,14 @@ export class Registration {
     this.#polledAt = now;
     const node_id = this.#nodeId;
     const fields = { type: 'poll_handshakes', node_id, ack: this.#mailboxAck };
-    const request = { fields, challenge: CHALLENGE.pollHandshakes(node_id), isIdempotent: true };
+    // CP 1.9.2: to read empties the box at existing registries, so that a second reading is another one.
+    const request = { fields, challenge: CHALLENGE.pollHandshakes(node_id) };
     this.#client.request(now, request, (at, outcome) => {
+      const isLost = !outcome.ok && outcome.code === 'RENDEZVOUS_UNREACHABLE';
+      const isSoon = this.#wantsFastPoll || this.#isNotified || isLost;
       this.#isPolling = false;
-      this.#pollAt = at + (this.#wantsFastPoll ? TIMERS.pollBusyMs : TIMERS.pollIdleMs);
+      this.#isNotified = false;
+      this.#pollAt = at + (isSoon ? TIMERS.pollBusyMs : TIMERS.pollIdleMs);
       if (outcome.ok) this.#news.push({ type: 'mailbox', answer: outcome.answer });
     });
   }
@@ -295,7 +348,8 @@ export class Registration {
       this.#frames.push(emitDiscover(nodeId, { publicKey }));
       return;
     }
-    const signedAtMs = Math.round(now + this.#unixOffset);
+    const signedAtMs = Math.max(Math.round(now + this.#unixOffset), this.#signedAtMs + 1);
+    this.#signedAtMs = signedAtMs;
     const message = new TextEncoder().encode(discoverText(nodeId, signedAtMs));
     this.#jobs.start({ kind: 'sign', identity, message }, (_, signature) => {
       if (signature instanceof Uint8Array)

@@ -177,6 +177,9 @@ export class TrustDelivery {
         return;
       case 'event':
         this.#news.push({ type: 'changed', peer: action.event.peer }, action);
+        if (action.event.type === 'approved' || action.event.type === 'autoApproved') {
+          this.#dropRequests(now, action.event.peer);
+        }
         return;
       case 'tearDown':
         this.#news.push(action, { type: 'changed', peer: action.peer });
@@ -186,6 +189,16 @@ export class TrustDelivery {
         return;
       default:
         this.#ask(now, action);
+    }
+  }
+
+  /** Trust came about: a request that still waits for a key would only surprise the peer. */
+  #dropRequests(now: Millis, peer: number): void {
+    for (const { stream, peer: to, messageType } of this.#outgoing.values()) {
+      const isWaiting = to === peer && messageType === 'handshake_request' && stream.connection.synSends === 0;
+      if (!isWaiting) continue;
+      stream.connection.abort(now);
+      this.#parts.streams.touch(now, stream);
     }
   }
 

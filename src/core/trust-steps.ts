@@ -27,6 +27,11 @@ export interface Delivery {
   readonly isTold: boolean;
 }
 
+/** One that the peer does not know of, and that it did not ask for through the mailbox. */
+export function delivery(peer: number, purpose: Purpose, text = ''): Delivery {
+  return { peer, purpose, text, isFromMailbox: false, isTold: false };
+}
+
 /** CP 2.6 and 2.8: how long the first step is waited for before the next is taken all the same. */
 export const STEP_MS: Millis = 2_000;
 /** A dial may take 29 s (DP 7.5); longer than the registry needs. */

@@ -71,6 +71,12 @@ export class TrustTables {
     return node?.expiresAt === undefined || time < node.expiresAt ? node : undefined;
   }
 
+  /** @param port - Undefined: any at all. */
+  mayUse(peer: number, port: number | undefined, time: UnixSeconds): boolean {
+    const node = this.node(peer, time);
+    return node !== undefined && (port === undefined || node.ports === undefined || node.ports.includes(port));
+  }
+
   standing(peer: number, time: UnixSeconds): Standing {
     const { pending, outgoing, revoked } = this.#records;
     return {

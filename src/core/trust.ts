@@ -29,7 +29,7 @@ import { MAILBOX, type OutgoingTrust, type PendingTrust, type TrustedNode } from
 import { TrustGate } from './trust-gate.ts';
 import { TrustRevocations } from './trust-revocations.ts';
 import { type Reader, type Statement, TrustStatements } from './trust-statements.ts';
-import { type Delivery, type Purpose, TrustSteps } from './trust-steps.ts';
+import { type Delivery, delivery, type Purpose, TrustSteps } from './trust-steps.ts';
 import { type Granted, TrustTables } from './trust-tables.ts';
 import { sentText } from './trust-text.ts';
 
@@ -107,8 +107,7 @@ export class Trust {
 
   /** @param port - Of ours; without it, whether the peer may use any. */
   isTrusted(now: Millis, peer: number, port?: number): boolean {
-    const node = this.#tables.node(peer, this.#time(now));
-    return node !== undefined && (port === undefined || mayUse(node, port));
+    return this.#tables.mayUse(peer, port, this.#time(now));
   }
 
   /** The key that trust is bound to; undefined when there is no trust, or none was seen yet. */
@@ -145,8 +144,7 @@ export class Trust {
    */
   admits(now: Millis, peer: number, port: number): 'admit' | 'drop' | 'ask' {
     if (this.#isPublic) return 'admit';
-    const node = this.#tables.node(peer, this.#time(now));
-    if (node !== undefined && mayUse(node, port)) return 'admit';
+    if (this.isTrusted(now, peer, port)) return 'admit';
     if (this.#gate.isReply(now, peer, port)) return 'admit';
     // Limited or ended here, the registry's word cannot widen it: one side alone can make a pair there (CP 1.21 R4).
     return this.#tables.decides(peer) ? 'drop' : this.#gate.ask(now, peer);
@@ -519,15 +517,7 @@ export class Trust {
   }
 }
 
-function delivery(peer: number, purpose: Purpose, text = ''): Delivery {
-  return { peer, purpose, text, isFromMailbox: false, isTold: false };
-}
-
 /** Whether it is of those that ask a peer for trust. */
 function isRequest(action: TrustAction): action is Exclude<TrustAction, { type: 'persist' | 'event' }> {
   return action.type === 'relayRequest' || (action.type === 'sendDirect' && action.messageType === 'handshake_request');
-}
-
-function mayUse(node: TrustedNode, port: number): boolean {
-  return node.ports === undefined || node.ports.includes(port);
 }

@@ -214,8 +214,10 @@ export class Tunnels {
     const { control, counters, departures, peers } = this.#parts;
     const wasWaiting = exchange.isWaiting;
     const hadSession = exchange.hasSession;
+    const { unanswered } = exchange;
     exchange.handleTimeout(now, departures.nodeId < peer.id || !peer.isOwn);
-    if (exchange.unanswered >= RELAY_AFTER && !exchange.hasSession) path.handleUnanswered(now);
+    // Before the send that is due now: two had their time to be answered.
+    if (exchange.unanswered > unanswered && unanswered >= RELAY_AFTER && !exchange.hasSession) path.handleUnanswered(now);
     if (wasWaiting && !exchange.isWaiting && !exchange.hasSession) this.#news.push({ type: 'silent', peer });
     const isReleased = peer.isHeld && exchange.sendSession(now) >= 0;
     if (isReleased || (!hadSession && exchange.hasSession)) this.#news.push({ type: 'ready', peer });
@@ -296,10 +298,11 @@ export class Tunnels {
   #tryDirect(now: Millis, peer: Peer): void {
     const { directory, control, paths, peers } = this.#parts;
     this.#requestPunch(now, peer);
+    control.proveDirect(now, peer);
     directory.location(now, peer.id, (at, found) => {
       if (found.ok && !found.value.isRelayOnly)
         this.#suggest(peer, paths.intern(found.value.host, found.value.port), false);
-      control.proveDirect(at, peer);
+      if (at > now) control.proveDirect(at, peer);
       this.#parts.departures.seal();
       peers.touch(peer);
     });
