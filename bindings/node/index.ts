@@ -13,16 +13,16 @@ export type {
   AgentOptions,
   AgentStats,
   CallOptions,
+  ConnectionStats,
   Diagnostic,
+  Explanation,
   FoundAgent,
   Listener,
   PeerInfo,
+  Pong,
   ReceivedDatagram,
 } from '../../src/api/shapes.ts';
 export type { AgentTrust, TrustedPeer, TrustRequest, TrustRequestStatus } from '../../src/api/trust.ts';
-export type { ConnectionStats } from '../../src/core/connection.ts';
-export type { Explanation } from '../../src/core/endpoint.ts';
-export type { Pong } from '../../src/core/events.ts';
 export { ERROR_CODES, type ErrorCode, PilotError } from '../../src/errors.ts';
 export { Address } from '../../src/wire/address.ts';
 

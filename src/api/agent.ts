@@ -5,7 +5,6 @@
 import type { LinkTarget } from '../carrier/host.ts';
 import { LIMITS } from '../config.ts';
 import { EVENT } from '../core/connection.ts';
-import type { Explanation } from '../core/endpoint.ts';
 import type { ConnectionId, Pong } from '../core/events.ts';
 import { NO_PATH } from '../core/paths.ts';
 import { type ApplicationEvent, Driver } from '../driver.ts';
@@ -13,7 +12,8 @@ import { ERROR_CODES, PilotError } from '../errors.ts';
 import { Address } from '../wire/address.ts';
 import { formatHostPort } from '../wire/host-port.ts';
 import { PORT } from '../wire/packet.ts';
-import { Connection, connectionError } from './connection.ts';
+import { Connection } from './connection.ts';
+import { Dials } from './dials.ts';
 import { type OpenIdentity, openIdentity } from './identity.ts';
 import { Questions } from './questions.ts';
 import { AsyncQueue } from './queue.ts';
@@ -24,6 +24,7 @@ import type {
   AgentStats,
   CallOptions,
   Diagnostic,
+  Explanation,
   FoundAgent,
   Listener,
   PeerInfo,
@@ -34,9 +35,6 @@ import { AgentTrust } from './trust.ts';
 import { waitFor } from './wait.ts';
 
 const START_MS = 15_000;
-/** CP 2.8: pauses before a refused dial to a new friend is repeated, and how long somebody is new. */
-const FIRST_CONTACT_MS = [250, 500, 1_000] as const;
-const FIRST_CONTACT_SECONDS = 10;
 const PING_MS = 5_000;
 const PING_BYTES = 32;
 
@@ -49,7 +47,7 @@ export class Agent {
   #hostname: string | undefined;
   readonly #questions: Questions = new Questions(() => this.#live());
   readonly #connections = new Map<ConnectionId, Connection>();
-  readonly #dials = new Map<ConnectionId, (bits: number) => void>();
+  readonly #dials: Dials = new Dials(() => this.#live());
   readonly #listeners = new Map<number, AsyncQueue<Connection>>();
   readonly #datagrams = new Map<number, AsyncQueue<ReceivedDatagram>>();
   readonly #diagnostics = new Set<(news: Diagnostic) => void>();
@@ -118,16 +116,10 @@ export class Agent {
   async dial(target: string, options: CallOptions = {}): Promise<Connection> {
     const { target: node, port } = parseTargetPort(target);
     const peer = await this.#questions.resolve(node, options.signal);
-    for (const pauseMs of FIRST_CONTACT_MS) {
-      try {
-        return await this.#dial(peer, port, options);
-      } catch (error) {
-        if (!(error instanceof PilotError) || error.code !== 'CONNECTION_REFUSED') throw error;
-        if (!this.#isFirstContact(peer)) throw error;
-        await this.#pause(pauseMs, options.signal);
-      }
-    }
-    return await this.#dial(peer, port, options);
+    const stream = await this.#dials.dial(peer, port, options);
+    const connection = new Connection(this.#live(), stream);
+    this.#connections.set(stream.id, connection);
+    return connection;
   }
 
   /**
@@ -138,10 +130,10 @@ export class Agent {
   listen(port: number): Listener<Connection> {
     checkPort(port);
     const { endpoint } = this.#live();
-    if (!endpoint.listen(port)) throw portInUse(port);
+    if (!endpoint.ports.listen(port)) throw portInUse(port);
     const queue = new AsyncQueue<Connection>(LIMITS.acceptQueue, () => {
       this.#listeners.delete(port);
-      endpoint.unlisten(port);
+      endpoint.ports.unlisten(port);
       for (const connection of queue.drain()) connection.abort();
     });
     this.#listeners.set(port, queue);
@@ -361,71 +353,10 @@ export class Agent {
     return this.#driver;
   }
 
-  async #dial(peer: Address, port: number, options: CallOptions): Promise<Connection> {
-    const driver = this.#live();
-    const id = driver.endpoint.dial(driver.now(), peer.node, { network: peer.network, port });
-    if (typeof id !== 'number') throw connectionError(id, peer, port);
-    driver.flush();
-    await this.#connected(id, peer, port, options);
-    const connection = this.#connections.get(id);
-    if (connection === undefined) throw connectionError('CONNECTION_LOST', peer, port);
-    return connection;
-  }
-
-  /** CP 2.8: who just became our friend may not have heard of it yet, and says no. */
-  #isFirstContact(peer: Address): boolean {
-    const { trust } = this.#live().endpoint;
-    const driver = this.#live();
-    const since = driver.unixNow() / 1000 - FIRST_CONTACT_SECONDS;
-    if (trust.outgoing().some(({ nodeId }) => nodeId === peer.node)) return true;
-    return trust.trusted(driver.now()).some(({ nodeId, approvedAt }) => nodeId === peer.node && approvedAt >= since);
-  }
-
-  async #pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
-    const driver = this.#live();
-    const never = { timeoutMs: undefined, timeoutError: () => new Error('unreachable'), signal };
-    await waitFor({ ...never, setTimer: (ms, callback) => driver.setTimer(ms, callback) }, (done) => {
-      const timer = driver.setTimer(delayMs, () => done());
-      return () => timer.cancel();
-    });
-  }
-
-  async #connected(id: ConnectionId, peer: Address, port: number, options: CallOptions): Promise<void> {
-    const driver = this.#live();
-    const wait = {
-      setTimer: (delayMs: number, callback: () => void) => driver.setTimer(delayMs, callback),
-      timeoutMs: options.timeoutMs,
-      signal: options.signal,
-      timeoutError: () => connectionError('DIAL_TIMEOUT', peer, port),
-    };
-    try {
-      await waitFor(wait, (done) => {
-        this.#dials.set(id, (bits) => {
-          const stream = driver.endpoint.stream(id);
-          if ((bits & EVENT.connected) !== 0 && stream !== undefined) {
-            this.#connections.set(id, new Connection(driver, stream));
-            done();
-          } else if ((bits & EVENT.closed) !== 0) {
-            done(connectionError(stream?.failure ?? stream?.connection.error ?? 'CONNECTION_LOST', peer, port));
-          }
-        });
-        return () => this.#dials.delete(id);
-      });
-    } catch (error) {
-      const stream = driver.endpoint.stream(id);
-      if (stream !== undefined && !driver.isClosed) {
-        stream.connection.abort(driver.now());
-        driver.endpoint.touch(driver.now(), stream);
-        driver.flush();
-      }
-      throw error;
-    }
-  }
-
   #handleEvent(event: ApplicationEvent): void {
     switch (event.type) {
       case 'connection': {
-        this.#dials.get(event.connection)?.(event.bits);
+        this.#dials.handleBits(event.connection, event.bits);
         const connection = this.#connections.get(event.connection);
         connection?.handleBits(event.bits);
         if ((event.bits & EVENT.closed) !== 0) this.#connections.delete(event.connection);

@@ -1,8 +1,13 @@
 /** What applications give to an agent and get from it. Shapes only. */
-import type { Explanation } from '../core/endpoint.ts';
+
 import type { DropReason } from '../core/stats.ts';
+import type { Explanation } from '../core/tunnels.ts';
 import type { Shared } from '../driver.ts';
 import type { Address } from '../wire/address.ts';
+
+export type { ConnectionStats } from '../core/connection.ts';
+export type { Pong } from '../core/events.ts';
+export type { Explanation } from '../core/tunnels.ts';
 
 /** What an agent is started with. */
 export interface AgentOptions {

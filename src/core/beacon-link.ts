@@ -31,6 +31,7 @@ export const PUNCH_FRAME: Uint8Array = Uint8Array.of(
   (MAGIC.PILP >>> 8) & 0xff,
   MAGIC.PILP & 0xff,
 );
+/** How many of them go out for one command. */
 export const PUNCH_COPIES = 3;
 
 /** What one endpoint believes of its beacon. */

@@ -23,6 +23,20 @@ export interface AckSample {
   deliveryRate: number;
 }
 
+/** A sample to fill in. */
+export function createAckSample(): AckSample {
+  return {
+    now: 0,
+    delivered: 0,
+    bytesInFlight: 0,
+    isWindowLimited: false,
+    isRecovering: false,
+    srtt: 0,
+    minRtt: 0,
+    deliveryRate: 0,
+  };
+}
+
 /** A law of congestion control. It has no clock and sends nothing. */
 export interface CongestionControl {
   /** Most bytes in flight. */

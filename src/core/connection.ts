@@ -3,21 +3,27 @@
  * no addresses, ports, sockets or trust; the caller matches packets to connections and decides who may open one. Time is
  * an argument. Start with `handleSegment`; halves are in sender.ts and receive.ts, the end in closing.ts.
  */
-import { type Bytes, LIMITS, type Millis, TIMERS } from '../config.ts';
+import { type Bytes, type Millis, TIMERS } from '../config.ts';
 import type { ErrorCode } from '../errors.ts';
 import { FLAG } from '../wire/packet.ts';
 import { parseSack } from '../wire/sack.ts';
-import { type BufferPool, FIRST_RING_BYTES } from './buffer.ts';
+import { FIRST_RING_BYTES } from './buffer.ts';
 import { Closing, OUTCOME } from './closing.ts';
-import { type CongestionControl, Cubic } from './congestion.ts';
+import { Cubic } from './congestion.ts';
+import {
+  type ConnectionDrops,
+  type ConnectionLimits,
+  type ConnectionOptions,
+  type ConnectionState,
+  type ConnectionStats,
+  DEFAULT_LIMITS,
+} from './connection-options.ts';
 import { ARRIVAL, FIN_ARRIVAL, Receiver } from './receive.ts';
 import { Sender } from './sender.ts';
 import { isOffer, type Segment, Transmit } from './transmit.ts';
 
+export type { ConnectionLimits, ConnectionOptions, ConnectionState, ConnectionStats } from './connection-options.ts';
 export type { Segment } from './transmit.ts';
-
-/** A listener's connection begins in SYN_RECEIVED and waits there for the SYN. */
-export type ConnectionState = 'SYN_SENT' | 'SYN_RECEIVED' | 'ESTABLISHED' | 'FIN_WAIT' | 'TIME_WAIT' | 'CLOSED';
 
 /** Bits of `takeEvents`. */
 export const EVENT = {
@@ -33,76 +39,6 @@ export const EVENT = {
   /** CLOSED was reached. */
   closed: 32,
 } as const;
-
-/** Bounds of one connection. */
-export interface ConnectionLimits {
-  /** Largest payload of a segment that we send. */
-  readonly segmentBytes: Bytes;
-  readonly writableBytes: Bytes;
-  readonly readableBytes: Bytes;
-  /** Slots of the receiver. */
-  readonly windowSegments: number;
-  readonly outOfOrderSegments: number;
-  /** Outstanding towards our own, and towards a reference peer: its socket buffer holds 64 KB well (appendix D 2). */
-  readonly outstandingSegments: number;
-  readonly referenceSegments: number;
-}
-
-/** What a connection is made with. */
-export interface ConnectionOptions {
-  readonly now: Millis;
-  readonly role: 'dialler' | 'listener';
-  /** u32, random below 2^30: the comparison of old peers does not wrap (DP 5.3). */
-  readonly initialSeq: number;
-  /** A dialler offers the profile between our own on its SYN; a listener accepts it when offered. */
-  readonly offersOwn: boolean;
-  readonly pool: BufferPool;
-  readonly limits?: Partial<ConnectionLimits>;
-  /** Default CUBIC. @param segmentBytes - The largest segment. */
-  readonly control?: (segmentBytes: Bytes) => CongestionControl;
-}
-
-/** Plain counters of one connection. */
-export interface ConnectionStats {
-  readonly state: ConnectionState;
-  readonly segmentsSent: number;
-  readonly segmentsReceived: number;
-  /** Payload bytes, repetitions included. */
-  readonly bytesSent: Bytes;
-  readonly bytesReceived: Bytes;
-  readonly retransmits: number;
-  readonly timeouts: number;
-  readonly lossEpisodes: number;
-  readonly probes: number;
-  readonly congestionWindow: Bytes;
-  readonly bytesInFlight: Bytes;
-  readonly srtt: Millis;
-  readonly rto: Millis;
-  readonly drops: Readonly<ConnectionDrops>;
-}
-
-/** Segments, or parts of them, that were not used. */
-export interface ConnectionDrops {
-  /** Not for this state. */
-  unexpected: number;
-  /** Acknowledges what was never sent. */
-  badAck: number;
-  duplicate: number;
-  /** No slot or no memory. */
-  refused: number;
-  /** Data behind the FIN, or a FIN in front of data. */
-  outside: number;
-}
-
-const DEFAULTS: ConnectionLimits = {
-  segmentBytes: LIMITS.segmentBytes,
-  writableBytes: LIMITS.writableBytes,
-  readableBytes: LIMITS.readableBytes,
-  windowSegments: LIMITS.windowSegments,
-  outOfOrderSegments: LIMITS.outOfOrderSegments,
-  outstandingSegments: LIMITS.outstandingSegments,
-  referenceSegments: 56,
-};
 
 /** DP 4.10: when the SYN goes again, counted from the first, and when the dial fails. */
 const SYN_AGAIN_MS: readonly Millis[] = [250, 750, 1750, 3250, 5250, 9250];
@@ -161,7 +97,7 @@ export class Connection {
 
   constructor(options: ConnectionOptions) {
     const { now, role, initialSeq, offersOwn, pool } = options;
-    const limits = { ...DEFAULTS, ...options.limits };
+    const limits = { ...DEFAULT_LIMITS, ...options.limits };
     const control = options.control?.(limits.segmentBytes) ?? new Cubic(limits.segmentBytes);
     this.#limits = limits;
     this.#role = role;
@@ -457,7 +393,7 @@ export class Connection {
     this.#receiver.open(segment.seq, !isOwn);
     this.#closing.open(isOwn);
     // DP 5.7: zero on a SYN means that no limit is known.
-    this.#peerWindow = segment.windowSegments > 0 ? segment.windowSegments : DEFAULTS.windowSegments;
+    this.#peerWindow = segment.windowSegments > 0 ? segment.windowSegments : DEFAULT_LIMITS.windowSegments;
   }
 
   #establish(now: Millis): void {

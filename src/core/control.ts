@@ -77,11 +77,11 @@ export class Control {
   /**
    * Handles one control packet of an authenticated peer.
    *
-   * @param payload - Borrowed.
-   * @param from - The path that it came over, or NO_PATH: through the beacon. The answer goes back there, so that it
+   * @param arrival - `payload` is borrowed; `from` is the path that it came over, or NO_PATH: through the beacon. The answer goes back there, so that it
    *   proves that way.
    */
-  handle(now: Millis, peer: Peer, packet: StreamPacket, payload: Uint8Array, from: number): void {
+  handle(now: Millis, peer: Peer, packet: StreamPacket, arrival: { payload: Uint8Array; from: number }): void {
+    const { payload, from } = arrival;
     const { localPort: port, segment } = packet;
     if (port === PORT.capabilities) {
       const capabilities = parseCapabilities(payload);

@@ -121,16 +121,22 @@ export class Directory {
     this.#ask(now, question, then);
   }
 
-  /** Whether the registry holds a trust pair or a shared network for us and `peer`. Not cached here. */
-  trust(now: Millis, peer: number, then: (now: Millis, isTrusted: boolean) => void): void {
+  /**
+   * Whether the registry holds a trust pair or a shared network for us and `peer`. Not cached here.
+   *
+   * @param then - Gets undefined when the registry could not be asked.
+   */
+  trust(now: Millis, peer: number, then: (now: Millis, isTrusted: boolean | undefined) => void): void {
     if (this.nodeId === 0) {
-      then(now, false);
+      then(now, undefined);
       return;
     }
     const challenge = CHALLENGE.checkTrust(this.nodeId, peer);
     const fields = { type: 'check_trust', node_id: this.nodeId, peer_id: peer, requester_id: this.nodeId };
     this.#client.request(now, { fields, challenge, isIdempotent: true, isBackground: true }, (at, outcome) => {
-      then(at, outcome.ok && outcome.answer.trusted === true);
+      // A refusal is an answer: who asked again for each packet would only hear it again.
+      if (outcome.ok) then(at, outcome.answer.trusted === true);
+      else then(at, NO_ANSWER.has(outcome.code) ? undefined : false);
     });
   }
 

@@ -14,7 +14,7 @@ import { INTAKE } from './intake.ts';
 import type { JobResult } from './jobs.ts';
 import type { Datagram } from './outbox.ts';
 import { createParts, dialPeer, type EndpointOptions, type Parts } from './parts.ts';
-import { NO_PATH, type Paths } from './paths.ts';
+import type { Paths } from './paths.ts';
 import type { Peer } from './peer.ts';
 import type { Peers } from './peers.ts';
 import type { Ports } from './ports.ts';
@@ -22,15 +22,9 @@ import type { RegistryRequest } from './registry-client.ts';
 import type { Counters } from './stats.ts';
 import type { Stream, Streams } from './streams.ts';
 import type { Trust } from './trust.ts';
+import type { Explanation } from './tunnels.ts';
 
 export type { EndpointOptions } from './parts.ts';
-
-/** How a peer is reached, and why that way. */
-export interface Explanation {
-  readonly path: 'direct' | 'relay' | 'none';
-  readonly carrier: 'udp';
-  readonly reason: string;
-}
 
 /** The registry link; there is one. */
 const REGISTRY_LINK = 0;
@@ -215,16 +209,6 @@ export class Endpoint {
     return stream?.id ?? 'BUSY';
   }
 
-  /** @returns False when the port has a listener. */
-  listen(port: number): boolean {
-    return this.ports.listen(port);
-  }
-
-  /** Connections in the queue stay. */
-  unlisten(port: number): void {
-    this.ports.unlisten(port);
-  }
-
   stream(id: ConnectionId): Stream | undefined {
     return this.streams.get(id);
   }
@@ -287,11 +271,7 @@ export class Endpoint {
   }
 
   explain(peer: number): Explanation {
-    const known = this.peers.get(peer);
-    if (known === undefined) return { path: 'none', carrier: 'udp', reason: 'no-contact-yet' };
-    const path = !known.exchange.hasSession ? 'none' : known.path.isRelayed ? 'relay' : 'direct';
-    const reason = known.path.direct === NO_PATH && known.path.isRelayed ? 'address-unknown' : known.path.reason;
-    return { path, carrier: 'udp', reason };
+    return this.#parts.tunnels.explain(peer);
   }
 
   /** Ends all at once: streams are aborted, keys wiped, questions answered with CLOSED. Poll once more for what is left. */

@@ -43,8 +43,12 @@ export class Gate {
     const verdict = this.#trust.admits(now, peer.id, port);
     if (verdict === 'admit') return true;
     this.#counters.drop('untrusted');
-    if (verdict === 'ask' && this.#lookups.take(now)) {
+    if (verdict !== 'ask') return false;
+    if (this.#lookups.take(now)) {
       this.#directory.trust(now, peer.id, (at, isTrusted) => this.#trust.noteRegistryAnswer(at, peer.id, isTrusted));
+    } else {
+      // Nobody could be asked: the next packet asks again.
+      this.#trust.noteRegistryAnswer(now, peer.id, undefined);
     }
     return false;
   }

@@ -172,7 +172,7 @@ export class Intake {
         }
         return;
       case PROTOCOL.control:
-        control.handle(now, peer, packet, payload, origin.isRelayed ? NO_PATH : origin.path);
+        control.handle(now, peer, packet, { payload, from: origin.isRelayed ? NO_PATH : origin.path });
         peers.touch(peer);
         return;
       default:

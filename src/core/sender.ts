@@ -7,7 +7,7 @@ import type { Bytes, Millis } from '../config.ts';
 import { seqDiff } from '../wire/packet.ts';
 import { SACK_MAX_BLOCKS, sackLength } from '../wire/sack.ts';
 import { type BufferPool, ByteRing } from './buffer.ts';
-import { type AckSample, type CongestionControl, Pacer } from './congestion.ts';
+import { type AckSample, type CongestionControl, createAckSample, Pacer } from './congestion.ts';
 import { Flight } from './flight.ts';
 import { Rtt } from './rtt.ts';
 
@@ -94,16 +94,7 @@ export class Sender {
   #tailAt: Millis = NEVER;
   #persistAt: Millis = NEVER;
   #paceAt: Millis = NEVER;
-  readonly #sample: AckSample = {
-    now: 0,
-    delivered: 0,
-    bytesInFlight: 0,
-    isWindowLimited: false,
-    isRecovering: false,
-    srtt: 0,
-    minRtt: 0,
-    deliveryRate: 0,
-  };
+  readonly #sample: AckSample = createAckSample();
 
   constructor(options: SenderOptions) {
     this.control = options.control;

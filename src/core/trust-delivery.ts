@@ -126,7 +126,9 @@ export class TrustDelivery {
           : trust.handleRelayedResponse(at, { from, accept: entry.accept === true, timestamp }, facts);
         if (verdict !== 'accepted') this.#parts.counters.drop('trustRefused');
         // Without the sender's key an answer is of little worth: it stays in the box and comes again.
-        if (verdict === 'unbound' && !isRequest) this.#mailSeq = Math.min(this.#mailSeq, (integer(entry.seq) ?? 1) - 1);
+        const isUnreachable = !found.ok && found.code === 'RENDEZVOUS_UNREACHABLE';
+        if (verdict === 'unbound' && !isRequest && isUnreachable)
+          this.#mailSeq = Math.min(this.#mailSeq, (integer(entry.seq) ?? 1) - 1);
       });
     }
   }

@@ -29,6 +29,13 @@ export type TunnelNews =
   /** A trusted peer showed another identity key than the pinned one. */
   | { type: 'keyChanged'; peer: number; shown: Uint8Array; pinned: Uint8Array };
 
+/** How a peer is reached, and why that way. */
+export interface Explanation {
+  readonly path: 'direct' | 'relay' | 'none';
+  readonly carrier: 'udp';
+  readonly reason: string;
+}
+
 interface Parts {
   readonly engine: Engine;
   readonly context: ExchangeContext;
@@ -157,7 +164,7 @@ export class Tunnels {
     const status = receive[at + RX.status]!;
     if (status !== STATUS.OK) {
       counters.drop(DROPS[status] ?? 'badPacket');
-      this.#handleRefused(now, status, receive[at + RX.note]!, sender, origin);
+      this.#handleRefused(now, at, origin);
       return undefined;
     }
     const peer = peers.get(sender);
@@ -217,7 +224,8 @@ export class Tunnels {
     const { unanswered } = exchange;
     exchange.handleTimeout(now, departures.nodeId < peer.id || !peer.isOwn);
     // Before the send that is due now: two had their time to be answered.
-    if (exchange.unanswered > unanswered && unanswered >= RELAY_AFTER && !exchange.hasSession) path.handleUnanswered(now);
+    if (exchange.unanswered > unanswered && unanswered >= RELAY_AFTER && !exchange.hasSession)
+      path.handleUnanswered(now);
     if (wasWaiting && !exchange.isWaiting && !exchange.hasSession) this.#news.push({ type: 'silent', peer });
     const isReleased = peer.isHeld && exchange.sendSession(now) >= 0;
     if (isReleased || (!hadSession && exchange.hasSession)) this.#news.push({ type: 'ready', peer });
@@ -269,6 +277,16 @@ export class Tunnels {
     for (let i = 0; i < PUNCH_COPIES; i++) this.#parts.departures.sendBare(PUNCH_FRAME, path);
   }
 
+  /** How a peer is reached now. */
+  explain(id: number): Explanation {
+    const peer = this.#parts.peers.get(id);
+    if (peer === undefined) return { path: 'none', carrier: 'udp', reason: 'no-contact-yet' };
+    const { path } = peer;
+    const way = !peer.exchange.hasSession ? 'none' : path.isRelayed ? 'relay' : 'direct';
+    const reason = path.direct === NO_PATH && path.isRelayed ? 'address-unknown' : path.reason;
+    return { path: way, carrier: 'udp', reason };
+  }
+
   pollNews(): TunnelNews | undefined {
     return this.#news.shift();
   }
@@ -317,7 +335,10 @@ export class Tunnels {
     }
   }
 
-  #handleRefused(now: Millis, status: number, note: number, sender: number, origin: Origin): void {
+  #handleRefused(now: Millis, at: number, origin: Origin): void {
+    const { receive } = this.#parts.engine;
+    const sender = receive[at + RX.sender]!;
+    const status = receive[at + RX.status]!;
     const { peers, departures, trust } = this.#parts;
     const isForUs = sender !== 0 && sender !== departures.nodeId && departures.nodeId !== 0;
     if (status === STATUS.NO_SESSION) {
@@ -331,7 +352,7 @@ export class Tunnels {
     }
     const peer = peers.get(sender);
     if (peer === undefined) return;
-    const isNewest = (note & RX_NOTE.newest) !== 0;
+    const isNewest = (receive[at + RX.note]! & RX_NOTE.newest) !== 0;
     const isFailure =
       status === STATUS.AEAD_FAILED ||
       ((status === STATUS.REPLAY || status === STATUS.OUTSIDE_WINDOW) && isNewest) ||

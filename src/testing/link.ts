@@ -285,7 +285,6 @@ class ByteQueue {
   size: Bytes = 0;
 
   push(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
     this.#pieces.push(bytes);
     this.size += bytes.length;
   }

@@ -131,6 +131,16 @@ describe('towards a reference peer', () => {
     t.is('FIN_WAIT');
   });
 
+  test('shutdown() waits longer for a peer that left a gap: it has something to repair', () => {
+    const t = established();
+    t.write('request');
+    t.c.shutdown(t.now);
+    t.drain();
+    t.gets({ flags: ACK, seq: 6, ack: 8, data: 'later' });
+    const seen = t.watch(15_000).filter(({ line }) => (line.flags & FIN) !== 0);
+    expect(seen.map(({ at }) => at)).toEqual([15_000]);
+  });
+
   test('shutdown() and the end of what the peer sends make FIN+ACK', () => {
     const t = established();
     t.write('request');

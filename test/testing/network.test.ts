@@ -100,6 +100,18 @@ test('a hairpinned datagram is filtered like any other', async () => {
   expect(w.stats().dropped).toEqual({ natFiltered: 1, noSocket: 1 });
 });
 
+test('a NAT without a free port drops what wants one', async () => {
+  const w = world();
+  const { nat } = w.nat('home');
+  const ear = await Ear.on(w.host('inside', { behind: 'home' }), 4000);
+  for (let i = 0; i < 64_512; i++) {
+    nat.outbound(0, { host: '192.168.1.99', port: 1_024 + i }, { host: '203.0.113.1', port: 1 });
+  }
+  ear.say('x', w.host('server').address, 1);
+  await w.elapse(100);
+  expect(w.stats()).toEqual({ sent: 1, duplicated: 0, delivered: 0, inFlight: 0, dropped: { natPortsFull: 1 } });
+});
+
 test('a NAT behind a NAT maps twice', async () => {
   const w = world();
   w.nat('carrier', { address: '198.51.100.1', lan: '100.64.0' });
@@ -262,6 +274,7 @@ test('ICMP is told only to machines that listen for it, as late as an answer wou
   const w = world();
   const [a, b] = [w.host('a', { reportsUnreachable: true }), w.host('b')];
   const [one, two] = [await Ear.on(a, 1), await Ear.on(b, 1)];
+  await w.run(1_000);
   one.say('no port', b.address, 9);
   one.say('no host', '203.0.113.200', 9);
   two.say('no port', a.address, 9);

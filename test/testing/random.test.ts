@@ -43,3 +43,8 @@ test('between has both ends, chance is exact at 0 and 1', () => {
   for (let i = 0; i < 100_000; i++) if (random.chance(0.02)) hits += 1;
   expect(Math.abs(hits - 2_000)).toBeLessThan(200);
 });
+
+test('the numbers of a seed are those of an independent implementation, so a printed seed stays good', () => {
+  expect(words(new Random(1), 4)).toEqual([350_175_097, 640_680_501, 3_603_964_963, 713_971_460]);
+  expect(words(new Random('x').fork('y'), 2)).toEqual([1_442_710_059, 1_382_222_024]);
+});

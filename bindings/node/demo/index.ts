@@ -58,113 +58,134 @@ interface Stage {
   readonly say: (text: string) => void;
 }
 
-async function play({ options, home, start, say }: Stage): Promise<DemoReport> {
+async function play(stage: Stage): Promise<DemoReport> {
+  const { options, start, say } = stage;
   const steps: string[] = [];
   const step = (text: string): void => {
     steps.push(text);
     say(`✓ ${text}`);
   };
   const server = start('rendezvous');
-  const { url, pid: serverPid } = await server.ask<{ url: string; pid: number }>({ do: 'rendezvous' });
-  step(`rendezvous at ${url} (process ${serverPid})`);
+  const { url, pid } = await server.ask<{ url: string; pid: number }>({ do: 'rendezvous' });
+  step(`rendezvous at ${url} (process ${pid})`);
+  const cast = await startAgents(stage, url);
+  const { alice, bob, carol } = cast;
+  const names = cast.started.map((agent) => `${agent.name} ${agent.address}`);
+  step(`${names.length} agents in ${names.length} processes, private: ${names.join(', ')}`);
+  await refuseStranger(cast, step);
+  const trustMs = new Map([
+    [bob, await giveTrust(cast, bob, step)],
+    [carol, await giveTrust(cast, carol, step)],
+  ]);
+  await findSpecialist(cast, step);
+  const file = await sendFile(cast, options.file, step);
+  const peers: PeerRow[] = [];
+  for (const peer of [bob, carol]) {
+    const times = peer === bob ? file : undefined;
+    peers.push({ ...(await talk(cast, peer, step)), ...pick(times), setUpMs: trustMs.get(peer) ?? Number.NaN });
+  }
+  const datagrams = await sendDatagrams(cast, step);
+  await server.kill();
+  const after = await alice.ask<RoundsResult>({ do: 'rounds', target: cast.addressOf(bob), count: 100 });
+  step(`rendezvous killed; a new connection and ${after.count} rounds with bob: p50 ${after.p50Ms.toFixed(2)} ms`);
+  for (const row of peers) Object.assign(row.drops, await dropsOf(row.name === 'bob' ? bob : carol));
+  return { isOk: true, rendezvous: { url, pid }, agents: cast.started, steps, peers, file, datagrams };
+}
 
-  const [alice, bob, carol, mallory] = ['alice', 'bob', 'carol', 'mallory'].map(start) as [
-    DemoChild,
-    DemoChild,
-    DemoChild,
-    DemoChild,
-  ];
-  const agents = [alice, bob, carol, mallory];
+interface Started {
+  readonly name: string;
+  readonly address: string;
+  readonly pid: number;
+  readonly startMs: number;
+}
+
+interface Cast {
+  readonly alice: DemoChild;
+  readonly bob: DemoChild;
+  readonly carol: DemoChild;
+  readonly mallory: DemoChild;
+  readonly started: readonly Started[];
+  readonly addressOf: (child: DemoChild) => string;
+}
+
+type Step = (text: string) => void;
+
+async function startAgents({ home, start }: Stage, rendezvous: string): Promise<Cast> {
+  const [alice, bob, carol, mallory] = [start('alice'), start('bob'), start('carol'), start('mallory')];
   const started = await Promise.all(
-    agents.map(async (child) => {
+    [alice, bob, carol, mallory].map(async (child) => {
       const tags = child === bob ? ['search', 'specialist'] : [];
-      const made = await child.ask<{ address: string; pid: number; startMs: number }>({
-        do: 'start',
-        rendezvous: url,
-        hostname: child.name,
-        tags,
-        home,
-      });
-      return { name: child.name, ...made };
+      const { name: hostname } = child;
+      const made = await child.ask<Omit<Started, 'name'>>({ do: 'start', rendezvous, hostname, tags, home });
+      return { name: hostname, ...made };
     }),
   );
   const addressOf = (child: DemoChild): string => started.find(({ name }) => name === child.name)?.address ?? '';
-  step(
-    `${started.length} agents in ${started.length} processes, private: ${started.map((a) => `${a.name} ${a.address}`).join(', ')}`,
-  );
+  return { alice, bob, carol, mallory, started, addressOf };
+}
 
-  const refused = await mallory.ask<{ isRefused: boolean; code: string }>({
-    do: 'tryDial',
-    target: addressOf(bob),
-    timeoutMs: 1_500,
-  });
-  const drops = (await bob.ask<{ drops: Record<string, number> }>({ do: 'stats' })).drops;
-  if (!refused.isRefused || (drops.untrusted ?? 0) === 0) throw new Error('A stranger was not refused');
-  step(`a stranger's dial is dropped without a sign (${refused.code}; ${drops.untrusted} dropped at bob)`);
+async function refuseStranger({ mallory, bob, addressOf }: Cast, step: Step): Promise<void> {
+  const attempt = { do: 'tryDial', target: addressOf(bob), timeoutMs: 1_500 } as const;
+  const { isRefused, code } = await mallory.ask<{ isRefused: boolean; code: string }>(attempt);
+  const { untrusted = 0 } = await dropsOf(bob);
+  if (!isRefused || untrusted === 0) throw new Error('A stranger was not refused');
+  step(`a stranger's dial is dropped without a sign (${code}; ${untrusted} dropped at bob)`);
+}
 
-  const peers: PeerRow[] = [];
-  const trusts = new Map<DemoChild, number>();
-  for (const peer of [bob, carol]) {
-    const approval = peer.ask<{ justification: string }>({ do: 'approve', from: addressOf(alice) });
-    const asked = await alice.ask<{ trustMs: number }>({
-      do: 'trust',
-      target: addressOf(peer),
-      why: 'to share results',
-    });
-    const { justification } = await approval;
-    trusts.set(peer, asked.trustMs);
-    step(`${peer.name} approved "${justification}" in ${asked.trustMs.toFixed(0)} ms`);
-  }
+async function giveTrust({ alice, addressOf }: Cast, peer: DemoChild, step: Step): Promise<number> {
+  const approval = peer.ask<{ justification: string }>({ do: 'approve', from: addressOf(alice) });
+  const request = { do: 'trust', target: addressOf(peer), why: 'to share results' } as const;
+  const { trustMs } = await alice.ask<{ trustMs: number }>(request);
+  const { justification } = await approval;
+  step(`${peer.name} approved "${justification}" in ${trustMs.toFixed(0)} ms`);
+  return trustMs;
+}
 
+async function findSpecialist({ alice, bob, addressOf }: Cast, step: Step): Promise<void> {
   const found = await alice.ask<{ byName: string; byTag: string[] }>({ do: 'find', name: 'bob', tag: 'search' });
   if (found.byName !== addressOf(bob) || !found.byTag.includes(addressOf(bob))) throw new Error('bob was not found');
   step(`bob found by name and by tag "search": ${found.byName}`);
+}
 
-  const bytes = options.file === undefined ? FILE_BYTES : statSync(options.file).size;
-  const file = await alice.ask<FileResult>({ do: 'file', target: 'bob', path: options.file, bytes });
+async function sendFile({ alice }: Cast, path: string | undefined, step: Step): Promise<FileResult> {
+  const bytes = path === undefined ? FILE_BYTES : statSync(path).size;
+  const file = await alice.ask<FileResult>({ do: 'file', target: 'bob', path, bytes });
   if (!file.isSame) throw new Error(`The file arrived damaged: SHA-256 ${file.theirs}, not ${file.sha256}`);
+  const [size, speed] = [(file.bytes / 1e6).toFixed(1), file.megabytesPerSecond.toFixed(1)];
+  step(`${size} MB to bob at ${speed} MB/s, SHA-256 ${file.sha256.slice(0, 16)}… equal`);
+  return file;
+}
+
+async function talk({ alice, addressOf }: Cast, peer: DemoChild, step: Step): Promise<Omit<PeerRow, 'setUpMs'>> {
+  const rounds = await alice.ask<RoundsResult>({ do: 'rounds', target: peer.name, count: ROUNDS });
   step(
-    `${(file.bytes / 1e6).toFixed(1)} MB to bob at ${file.megabytesPerSecond.toFixed(1)} MB/s, SHA-256 ${file.sha256.slice(0, 16)}… equal`,
+    `${rounds.count} rounds with ${peer.name}: p50 ${rounds.p50Ms.toFixed(2)} ms, p99 ${rounds.p99Ms.toFixed(2)} ms`,
   );
+  const way = await alice.ask<{ path: string; carrier: string }>({ do: 'explain', target: peer.name });
+  return {
+    name: peer.name,
+    address: addressOf(peer),
+    path: `${way.path} ${way.carrier}`,
+    rttP50Ms: rounds.p50Ms,
+    rttP99Ms: rounds.p99Ms,
+    drops: {},
+  };
+}
 
-  for (const peer of [bob, carol]) {
-    const rounds = await alice.ask<RoundsResult>({ do: 'rounds', target: peer.name, count: ROUNDS });
-    step(
-      `${rounds.count} rounds with ${peer.name}: p50 ${rounds.p50Ms.toFixed(2)} ms, p99 ${rounds.p99Ms.toFixed(2)} ms`,
-    );
-    const way = await alice.ask<{ path: string; carrier: string; reason: string }>({
-      do: 'explain',
-      target: peer.name,
-    });
-    peers.push({
-      name: peer.name,
-      address: addressOf(peer),
-      path: `${way.path} ${way.carrier}`,
-      setUpMs: trusts.get(peer) ?? Number.NaN,
-      dialMs: peer === bob ? file.dialMs : undefined,
-      rttP50Ms: rounds.p50Ms,
-      rttP99Ms: rounds.p99Ms,
-      megabytesPerSecond: peer === bob ? file.megabytesPerSecond : undefined,
-      drops: {},
-    });
-  }
+async function sendDatagrams({ alice }: Cast, step: Step): Promise<DatagramsResult> {
+  const result = await alice.ask<DatagramsResult>({ do: 'datagrams', target: 'bob', count: DATAGRAMS });
+  const { sent, returned, perSecond } = result;
+  if (returned < sent * 0.9) throw new Error(`Only ${returned} of ${sent} datagrams came back`);
+  step(`${sent} datagrams to bob and back: ${returned} returned, ${perSecond.toFixed(0)} a second`);
+  return result;
+}
 
-  const datagrams = await alice.ask<DatagramsResult>({ do: 'datagrams', target: 'bob', count: DATAGRAMS });
-  if (datagrams.returned < DATAGRAMS * 0.9)
-    throw new Error(`Only ${datagrams.returned} of ${DATAGRAMS} datagrams came back`);
-  step(
-    `${datagrams.sent} datagrams to bob and back: ${datagrams.returned} returned, ${datagrams.perSecond.toFixed(0)} a second`,
-  );
+async function dropsOf(child: DemoChild): Promise<Record<string, number>> {
+  return (await child.ask<{ drops: Record<string, number> }>({ do: 'stats' })).drops;
+}
 
-  await server.kill();
-  const after = await alice.ask<RoundsResult>({ do: 'rounds', target: addressOf(bob), count: 100 });
-  step(`rendezvous killed; a new connection and ${after.count} rounds with bob: p50 ${after.p50Ms.toFixed(2)} ms`);
-
-  for (const row of peers) {
-    const child = row.name === 'bob' ? bob : carol;
-    Object.assign(row.drops, (await child.ask<{ drops: Record<string, number> }>({ do: 'stats' })).drops);
-  }
-  return { isOk: true, rendezvous: { url, pid: serverPid }, agents: started, steps, peers, file, datagrams };
+function pick(file: FileResult | undefined): Pick<PeerRow, 'dialMs' | 'megabytesPerSecond'> {
+  return file === undefined ? {} : { dialMs: file.dialMs, megabytesPerSecond: file.megabytesPerSecond };
 }
 
 interface RoundsResult {

@@ -24,10 +24,10 @@ export interface PeerRow {
   readonly path: string;
   /** From the first request for trust to the answer, key exchange included. */
   readonly setUpMs: number;
-  readonly dialMs: number | undefined;
+  readonly dialMs?: number;
   readonly rttP50Ms: number;
   readonly rttP99Ms: number;
-  readonly megabytesPerSecond: number | undefined;
+  readonly megabytesPerSecond?: number;
   /** What the peer threw away, by reason. */
   readonly drops: Record<string, number>;
 }

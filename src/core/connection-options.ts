@@ -1,0 +1,78 @@
+/** What a connection is made with, and what it counts. */
+import { type Bytes, LIMITS, type Millis } from '../config.ts';
+import type { BufferPool } from './buffer.ts';
+import type { CongestionControl } from './congestion.ts';
+
+/** A listener's connection begins in SYN_RECEIVED and waits there for the SYN. */
+export type ConnectionState = 'SYN_SENT' | 'SYN_RECEIVED' | 'ESTABLISHED' | 'FIN_WAIT' | 'TIME_WAIT' | 'CLOSED';
+
+/** Bounds of one connection. */
+export interface ConnectionLimits {
+  /** Largest payload of a segment that we send. */
+  readonly segmentBytes: Bytes;
+  readonly writableBytes: Bytes;
+  readonly readableBytes: Bytes;
+  /** Slots of the receiver. */
+  readonly windowSegments: number;
+  readonly outOfOrderSegments: number;
+  /** Outstanding towards our own, and towards a reference peer: its socket buffer holds 64 KB well (appendix D 2). */
+  readonly outstandingSegments: number;
+  readonly referenceSegments: number;
+}
+
+/** What a connection is made with. */
+export interface ConnectionOptions {
+  readonly now: Millis;
+  readonly role: 'dialler' | 'listener';
+  /** u32, random below 2^30: the comparison of old peers does not wrap (DP 5.3). */
+  readonly initialSeq: number;
+  /** A dialler offers the profile between our own on its SYN; a listener accepts it when offered. */
+  readonly offersOwn: boolean;
+  readonly pool: BufferPool;
+  readonly limits?: Partial<ConnectionLimits>;
+  /** Default CUBIC. @param segmentBytes - The largest segment. */
+  readonly control?: (segmentBytes: Bytes) => CongestionControl;
+}
+
+/** Plain counters of one connection. */
+export interface ConnectionStats {
+  readonly state: ConnectionState;
+  readonly segmentsSent: number;
+  readonly segmentsReceived: number;
+  /** Payload bytes, repetitions included. */
+  readonly bytesSent: Bytes;
+  readonly bytesReceived: Bytes;
+  readonly retransmits: number;
+  readonly timeouts: number;
+  readonly lossEpisodes: number;
+  readonly probes: number;
+  readonly congestionWindow: Bytes;
+  readonly bytesInFlight: Bytes;
+  readonly srtt: Millis;
+  readonly rto: Millis;
+  readonly drops: Readonly<ConnectionDrops>;
+}
+
+/** Segments, or parts of them, that were not used. */
+export interface ConnectionDrops {
+  /** Not for this state. */
+  unexpected: number;
+  /** Acknowledges what was never sent. */
+  badAck: number;
+  duplicate: number;
+  /** No slot or no memory. */
+  refused: number;
+  /** Data behind the FIN, or a FIN in front of data. */
+  outside: number;
+}
+
+/** Unless the options say otherwise. */
+export const DEFAULT_LIMITS: ConnectionLimits = {
+  segmentBytes: LIMITS.segmentBytes,
+  writableBytes: LIMITS.writableBytes,
+  readableBytes: LIMITS.readableBytes,
+  windowSegments: LIMITS.windowSegments,
+  outOfOrderSegments: LIMITS.outOfOrderSegments,
+  outstandingSegments: LIMITS.outstandingSegments,
+  referenceSegments: 56,
+};
