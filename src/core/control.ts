@@ -226,8 +226,7 @@ export class Control {
       peer.pings.delete(port);
       return false;
     }
-    peer.sentAt = now;
-    peer.path.noteSent(now);
+    peer.noteSent(now);
     return true;
   }
 

@@ -93,6 +93,7 @@ export class KeyExchange {
   /** First send of the application since the peer's last sign of life. */
   #sentAt: Millis = FOREVER;
   #isTested = false;
+  #isProbing = false;
   /** When the age of the current key is looked at next. */
   #ageCheckAt: Millis = FOREVER;
   #isPeerOurs = false;
@@ -141,9 +142,9 @@ export class KeyExchange {
     return this.#keyring.sendSession(now);
   }
 
-  /** Something of the application that wants an answer goes out now. */
+  /** Something that wants an answer goes out now. Not counted: pings that were asked for here, or there were no end of them. */
   noteSent(now: Millis): void {
-    this.#sentAt = Math.min(this.#sentAt, now);
+    if (!this.#isProbing) this.#sentAt = Math.min(this.#sentAt, now);
   }
 
   /** Ours answer a pair with a fresh one; the others keep theirs and switch to the new session at once. */
@@ -285,7 +286,9 @@ export class KeyExchange {
 
   /** The next session to send a ping under, or -1. */
   pollProbe(): number {
-    return this.#keyring.pollProbe();
+    const session = this.#keyring.pollProbe();
+    this.#isProbing = session >= 0;
+    return session;
   }
 
   /** Wipes everything. The object is dead afterwards. */

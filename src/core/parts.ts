@@ -107,7 +107,7 @@ export function createParts(options: EndpointOptions): Parts {
   return {
     ...below,
     ...{ jobs, context, ports, streams, trust, outbox, client, registration, tunnels, datagrams, delivery },
-    pump: new Pump(engine, streams, departures),
+    pump: new Pump(engine, peers, streams, departures),
     intake: new Intake({ ...below, owner, registration, tunnels, gate, streams, datagrams }),
   };
 }

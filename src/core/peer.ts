@@ -71,6 +71,7 @@ export class Peer {
   /** The application last sent or received something. */
   usedAt: Millis = NEVER;
   sentAt: Millis = NEVER;
+  #isAwaited = false;
   /** Streams wait for a key to send under. */
   isHeld = false;
   /** Frames in a row that could not be opened. */
@@ -86,6 +87,24 @@ export class Peer {
   constructor(context: ExchangeContext, id: number) {
     this.id = id;
     this.exchange = new KeyExchange(context, id);
+  }
+
+  /** Something that wants an answer left. @returns True for the first since the peer was heard: its timers changed. */
+  noteSent(now: Millis): boolean {
+    const isFirst = !this.#isAwaited;
+    this.#isAwaited = true;
+    this.sentAt = now;
+    this.usedAt = now;
+    this.path.noteSent(now);
+    this.exchange.noteSent(now);
+    return isFirst;
+  }
+
+  /** A frame of the peer was opened. */
+  noteReceived(now: Millis): void {
+    this.receivedAt = now;
+    this.failures = 0;
+    this.#isAwaited = false;
   }
 
   /** Whether something of the application needs this peer now. */

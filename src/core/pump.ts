@@ -10,6 +10,7 @@ import type { Segment } from './connection.ts';
 import { pathOf } from './control.ts';
 import type { Departures, PacketFields, Way } from './departures.ts';
 import { NO_PATH } from './paths.ts';
+import type { Peers } from './peers.ts';
 import type { Reset, Stream, Streams } from './streams.ts';
 import { Deadlines } from './timers.ts';
 
@@ -26,6 +27,7 @@ const SYN_PER_SECOND = 10;
 /** The streams' way out. */
 export class Pump {
   readonly #engine: Engine;
+  readonly #peers: Peers;
   readonly #streams: Streams;
   readonly #departures: Departures;
   readonly #relayed = new Bucket(RELAYED_PER_SECOND, RELAYED_BURST);
@@ -46,8 +48,9 @@ export class Pump {
     windowSegments: 0,
   };
 
-  constructor(engine: Engine, streams: Streams, departures: Departures) {
+  constructor(engine: Engine, peers: Peers, streams: Streams, departures: Departures) {
     this.#engine = engine;
+    this.#peers = peers;
     this.#streams = streams;
     this.#departures = departures;
   }
@@ -147,9 +150,7 @@ export class Pump {
     const { peer } = stream;
     peer.sentAt = now;
     const wantsAnswer = this.#segment.payloadLength > 0 || (this.#segment.flags & (FLAG.SYN | FLAG.FIN)) !== 0;
-    if (!wantsAnswer) return;
-    peer.usedAt = now;
-    peer.path.noteSent(now);
+    if (wantsAnswer && peer.noteSent(now)) this.#peers.schedule(peer);
   }
 
   #sendResets(now: Millis): void {

@@ -177,8 +177,7 @@ export class Tunnels {
       retired: (note >>> 8) & 0xff,
       isCollision: (note & RX_NOTE.prefixCollision) !== 0,
     });
-    peer.receivedAt = now;
-    peer.failures = 0;
+    peer.noteReceived(now);
     counters.framesOpened += 1;
     if (origin.isRelayed) peer.path.handleRelayed(now);
     else this.#moveTo(now, peer, origin.path);

@@ -54,7 +54,7 @@ export class Application {
   }
 
   listen(): void {
-    for (const port of this.#plan.listens) this.#endpoint.listen(port);
+    for (const port of this.#plan.listens) this.#endpoint.ports.listen(port);
     for (const port of this.#plan.takesDatagrams) this.#endpoint.ports.bindDatagrams(port);
     this.#place(this.#plan.life.from, 0, OTHER_PORTS);
   }
