@@ -116,7 +116,7 @@ export class Connection {
       // Memory is taken with the first byte; whoever could not get any is told at once (design "buffers": BUSY).
       this.#close('BUSY', role === 'listener');
     } else if (role === 'dialler') {
-      this.#stateAt = now + SYN_AGAIN_MS[0]!;
+      this.#beginDial(now);
       this.#transmit.synFlags = FLAG.SYN;
       this.#transmit.offers = offersOwn;
     }
@@ -239,6 +239,8 @@ export class Connection {
     if (!this.#transmit.poll(now, out)) return false;
     this.#sentAt = now;
     if ((out.flags & FLAG.SYN) !== 0) {
+      // DP 4.10: the dial waits for the key first. The time for that is over, the time for the SYN begins.
+      if (this.#synSends === 0 && this.#role === 'dialler') this.#beginDial(now);
       this.#synSends += 1;
       this.#synSentAt = now;
     } else if ((out.flags & FLAG.FIN) !== 0 && this.#state === 'ESTABLISHED') {
@@ -336,6 +338,12 @@ export class Connection {
   get #keepaliveAt(): Millis {
     const isIdle = (this.#state === 'ESTABLISHED' || this.#state === 'FIN_WAIT') && this.#sender.isAllAcknowledged;
     return isIdle ? Math.max(this.#heardAt, this.#sentAt) + KEEPALIVE_MS : NEVER;
+  }
+
+  #beginDial(now: Millis): void {
+    this.#beganAt = now;
+    this.#repeats = 0;
+    this.#stateAt = now + SYN_AGAIN_MS[0]!;
   }
 
   #hear(now: Millis): void {

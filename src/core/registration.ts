@@ -71,6 +71,8 @@ export class Registration {
   #failures = 0;
   #discoverAt: Millis = Number.POSITIVE_INFINITY;
   #discoveredAt: Millis = NEVER;
+  /** Replies still to come. */
+  #owed = 0;
   /** Discovers in a row without an answer. */
   #unanswered = 0;
   #pollAt: Millis = Number.POSITIVE_INFINITY;
@@ -137,8 +139,13 @@ export class Registration {
   /** A Discover reply from the beacon. @returns False when nobody asked for it. */
   handleReflexive(now: Millis, host: string, port: number): boolean {
     if (now - this.#discoveredAt > DISCOVER_BELIEF_MS) return false;
-    this.#unanswered = 0;
-    this.#discoverAt = this.#discoveredAt + TIMERS.discoverMs;
+    // A reply does not say which Discover it answers: that all were answered is known when as many came.
+    this.#owed -= 1;
+    if (this.#owed <= 0) {
+      this.#owed = 0;
+      this.#unanswered = 0;
+      this.#discoverAt = this.#discoveredAt + TIMERS.discoverMs;
+    }
     // DP 4.8: a private address is no reflexive address, unless the beacon itself is on such a network. Of a beacon with
     // a name that is not known; one on the internet does not see private addresses.
     const isPublicBeacon = ipBytes(this.#beacon.host) !== undefined && !isPrivateHost(this.#beacon.host);
@@ -336,6 +343,7 @@ export class Registration {
 
   #discover(now: Millis): void {
     this.#discoverAt = now + (DISCOVER_AGAIN_MS[this.#unanswered] ?? TIMERS.discoverMs);
+    this.#owed = this.#unanswered < DISCOVER_AGAIN_MS.length ? this.#owed + 1 : 1;
     this.#unanswered += 1;
     this.#discoveredAt = now;
     const nodeId = this.#nodeId;

@@ -8,6 +8,7 @@ import type { Agent } from '../../bindings/node/index.ts';
 import { Random, type Simulation, simulate } from '../../bindings/node/testing.ts';
 import type { Connection } from '../../src/api/connection.ts';
 import type { LineOptions } from '../../src/testing/line.ts';
+import type { MachineOptions } from '../../src/testing/machine.ts';
 import type { Dependence } from '../../src/testing/nat.ts';
 
 const COUNT = process.env.PILOTWIRE_LONG === '1' ? 10_000 : Number(process.env.PILOTWIRE_WORLDS ?? 1_000);
@@ -28,16 +29,21 @@ function lineOf(random: Random): LineOptions {
   };
 }
 
-function place(sim: Simulation, random: Random, name: string): { machine: { behind?: string; line: LineOptions } } {
-  const line = lineOf(random);
-  if (random.chance(0.4)) return { machine: { line } };
+/** Anywhere, on a runtime that reads lent bytes late, and answers public-key jobs by promise, in some of the worlds. */
+function place(sim: Simulation, random: Random, name: string): { machine: MachineOptions } {
+  const runtime = {
+    line: lineOf(random),
+    lateReleaseMs: random.chance(0.3) ? random.between(1, 30) : 0,
+    jobDelayMs: random.chance(0.3) ? random.between(1, 20) : 0,
+  };
+  if (random.chance(0.4)) return { machine: runtime };
   const behind = `nat of ${name}`;
   sim.world.nat(behind, {
     mapping: KINDS[random.between(0, 2)]!,
     filtering: KINDS[random.between(0, 2)]!,
     ports: random.chance(0.5) ? 'random' : 'preserve',
   });
-  return { machine: { behind, line } };
+  return { machine: { ...runtime, behind } };
 }
 
 /** Byte `i` of stream `s`. */
