@@ -20,6 +20,7 @@ import {
 } from './connection-options.ts';
 import { ARRIVAL, FIN_ARRIVAL, Receiver } from './receive.ts';
 import { Sender } from './sender.ts';
+import { SynTimer } from './syn-timer.ts';
 import { isOffer, type Segment, Transmit } from './transmit.ts';
 
 export type { ConnectionLimits, ConnectionOptions, ConnectionState, ConnectionStats } from './connection-options.ts';
@@ -40,12 +41,6 @@ export const EVENT = {
   closed: 32,
 } as const;
 
-/** DP 4.10: when the SYN goes again, counted from the first, and when the dial fails. */
-const SYN_AGAIN_MS: readonly Millis[] = [250, 750, 1750, 3250, 5250, 9250];
-const DIAL_MS: Millis = 17_250;
-/** When an unanswered SYN+ACK goes again, and how long SYN_RECEIVED may last: longer than a dialler of 1.9 tries. */
-const SYN_ACK_AGAIN_MS: readonly Millis[] = [1000, 3000, 7000, 15_000];
-const SYN_RECEIVED_MS: Millis = 30_000;
 /** DP 5.18. */
 const KEEPALIVE_MS: Millis = 45_000;
 const KEEPALIVE_ANSWER_MS: Millis = 10_000;
@@ -73,12 +68,9 @@ export class Connection {
   #error: ErrorCode | undefined;
   #events = 0;
   #now: Millis;
-  /** Start of the SYN exchange, how often its timer ran, and the timer of SYN_SENT, SYN_RECEIVED and TIME_WAIT. */
-  #beganAt: Millis;
-  #repeats = 0;
-  #synSends = 0;
-  #synSentAt: Millis = 0;
-  #stateAt: Millis;
+  readonly #syn: SynTimer;
+  /** End of TIME_WAIT. */
+  #timeWaitAt: Millis = NEVER;
   #isTimeWaitOver = false;
   #isBlocked = false;
   #starvedAt: Millis = NEVER;
@@ -107,16 +99,14 @@ export class Connection {
     this.#closing = new Closing(this.#sender, this.#receiver);
     this.#transmit = new Transmit(this.#sender, this.#receiver, this.#closing, initialSeq);
     this.#now = now;
-    this.#beganAt = now;
+    this.#syn = new SynTimer(now, role);
     this.#heardAt = now;
     this.#sentAt = now;
     this.#state = role === 'dialler' ? 'SYN_SENT' : 'SYN_RECEIVED';
-    this.#stateAt = now + SYN_RECEIVED_MS;
     if (pool.available < 2 * FIRST_RING_BYTES) {
       // Memory is taken with the first byte; whoever could not get any is told at once (design "buffers": BUSY).
       this.#close('BUSY', role === 'listener');
     } else if (role === 'dialler') {
-      this.#beginDial(now);
       this.#transmit.synFlags = FLAG.SYN;
       this.#transmit.offers = offersOwn;
     }
@@ -148,7 +138,7 @@ export class Connection {
 
   /** How often our SYN or SYN+ACK has left. */
   get synSends(): number {
-    return this.#synSends;
+    return this.#syn.sends;
   }
 
   get readableBytes(): Bytes {
@@ -210,7 +200,7 @@ export class Connection {
       this.#starvedAt = NEVER;
       this.#tellWritable();
     }
-    if (this.#stateAt <= now) this.#handleStateTimeout(now);
+    this.#handleStateTimeout(now);
     if (!this.#transmit.isOpen) return;
     this.#sender.handleTimeout(now);
     this.#receiver.handleTimeout(now);
@@ -222,7 +212,8 @@ export class Connection {
   /** When `handleTimeout` wants to be called; `Infinity` when never. Later than the last time handled. */
   pollTimeout(): Millis {
     if (this.#state === 'CLOSED') return NEVER;
-    const at = Math.min(this.#stateAt, this.#starvedAt);
+    const isOpening = this.#state === 'SYN_SENT' || this.#state === 'SYN_RECEIVED';
+    const at = Math.min(isOpening ? this.#syn.pollTimeout() : this.#timeWaitAt, this.#starvedAt);
     if (!this.#transmit.isOpen) return at;
     const closingAt = this.#closing.pollTimeout(this.#state === 'TIME_WAIT');
     return Math.min(at, this.#sender.pollTimeout(), this.#receiver.pollTimeout(), closingAt, this.#keepaliveAt);
@@ -239,10 +230,7 @@ export class Connection {
     if (!this.#transmit.poll(now, out)) return false;
     this.#sentAt = now;
     if ((out.flags & FLAG.SYN) !== 0) {
-      // DP 4.10: the dial waits for the key first. The time for that is over, the time for the SYN begins.
-      if (this.#synSends === 0 && this.#role === 'dialler') this.#beginDial(now);
-      this.#synSends += 1;
-      this.#synSentAt = now;
+      this.#syn.sent(now);
     } else if ((out.flags & FLAG.FIN) !== 0 && this.#state === 'ESTABLISHED') {
       this.#state = 'FIN_WAIT';
     }
@@ -290,7 +278,7 @@ export class Connection {
   close(now: Millis): void {
     this.#now = now;
     if (this.#state === 'SYN_SENT' || this.#state === 'SYN_RECEIVED') {
-      this.#close('CLOSED', this.#hasSyn || this.#synSends > 0);
+      this.#close('CLOSED', this.#hasSyn || this.#syn.sends > 0);
     } else if (this.#state !== 'CLOSED') {
       this.#closing.close(now);
       this.#receiver.discard();
@@ -304,7 +292,7 @@ export class Connection {
     this.#now = now;
     if (this.#state === 'CLOSED') return;
     if (this.#state === 'TIME_WAIT') this.#close(this.#error, false);
-    else this.#close('CLOSED', this.#hasSyn || this.#synSends > 0);
+    else this.#close('CLOSED', this.#hasSyn || this.#syn.sends > 0);
   }
 
   /** `EVENT` bits since the last call. */
@@ -340,12 +328,6 @@ export class Connection {
     return isIdle ? Math.max(this.#heardAt, this.#sentAt) + KEEPALIVE_MS : NEVER;
   }
 
-  #beginDial(now: Millis): void {
-    this.#beganAt = now;
-    this.#repeats = 0;
-    this.#stateAt = now + SYN_AGAIN_MS[0]!;
-  }
-
   #hear(now: Millis): void {
     this.#heardAt = now;
     this.#isAnswer = this.#keepalives > 0;
@@ -358,8 +340,7 @@ export class Connection {
     if (this.#role === 'dialler' || this.#state === 'TIME_WAIT') {
       this.#drops.unexpected += 1;
     } else if (!this.#hasSyn) {
-      this.#beganAt = now;
-      this.#stateAt = now + SYN_ACK_AGAIN_MS[0]!;
+      this.#syn.begin(now);
       this.#agree(segment, this.#offersOwn && isOffer(payload));
       this.#transmit.offers = this.#isOwn;
       this.#transmit.synFlags = FLAG.SYN | FLAG.ACK;
@@ -407,10 +388,9 @@ export class Connection {
   #establish(now: Millis): void {
     const { outstandingSegments, referenceSegments } = this.#limits;
     this.#state = 'ESTABLISHED';
-    this.#stateAt = NEVER;
     this.#sender.open(this.#peerWindow, this.#isOwn ? outstandingSegments : referenceSegments, !this.#isOwn);
-    // RFC 6298 §3: only when it is clear which transmission was answered.
-    if (this.#synSends === 1) this.#sender.handleSynSample(now, now - this.#synSentAt);
+    const sample = this.#syn.sample(now);
+    if (sample !== undefined) this.#sender.handleSynSample(now, sample);
     this.#transmit.synFlags = 0;
     // The final ACK and its copies look like probes.
     this.#answeredAt = now;
@@ -433,7 +413,8 @@ export class Connection {
     // DP 5.10: held or repeated, it is answered by a plain ACK, never by anything with FIN (appendix D 1).
     if (arrival !== FIN_ARRIVAL.ordered) this.#receiver.wantAck();
     // RFC 9293 §3.10.7.4: the answer was lost, so the next copy may still be to come. Others would do this for ever (D 1).
-    if (this.#state === 'TIME_WAIT' && this.#isOwn && this.#stateAt !== NEVER) this.#stateAt = now + TIMERS.timeWaitMs;
+    if (this.#state === 'TIME_WAIT' && this.#isOwn && this.#timeWaitAt !== NEVER)
+      this.#timeWaitAt = now + TIMERS.timeWaitMs;
   }
 
   #handleReset(): void {
@@ -536,7 +517,7 @@ export class Connection {
       }
       this.#sender.release();
       this.#state = 'TIME_WAIT';
-      this.#stateAt = now + TIMERS.timeWaitMs;
+      this.#timeWaitAt = now + TIMERS.timeWaitMs;
     }
   }
 
@@ -564,31 +545,26 @@ export class Connection {
   }
 
   #handleStateTimeout(now: Millis): void {
-    if (this.#state === 'TIME_WAIT') {
-      this.#stateAt = NEVER;
+    if (this.#timeWaitAt <= now) {
+      this.#timeWaitAt = NEVER;
       // What arrived in order stays until it is read, or until nobody wants it.
       if (this.#receiver.readableBytes > 0) this.#isTimeWaitOver = true;
       else this.#close(this.#error, false);
       return;
     }
     const isDialler = this.#state === 'SYN_SENT';
-    const limit = this.#beganAt + (isDialler ? DIAL_MS : SYN_RECEIVED_MS);
-    if (now >= limit) {
-      // A dialler that believes in the connection learns by the RST that it is none.
-      this.#close(isDialler ? 'DIAL_TIMEOUT' : 'TIMEOUT', this.#hasSyn);
-      return;
-    }
-    const schedule = isDialler ? SYN_AGAIN_MS : SYN_ACK_AGAIN_MS;
-    while (this.#repeats < schedule.length && this.#beganAt + schedule[this.#repeats]! <= now) this.#repeats += 1;
-    this.#stateAt = this.#repeats < schedule.length ? this.#beganAt + schedule[this.#repeats]! : limit;
-    if (isDialler) this.#transmit.synFlags = FLAG.SYN;
-    else if (this.#hasSyn) this.#transmit.synFlags = FLAG.SYN | FLAG.ACK;
+    if (!isDialler && this.#state !== 'SYN_RECEIVED') return;
+    const due = this.#syn.handleTimeout(now);
+    // A dialler that believes in the connection learns by the RST that it is none.
+    if (due === 'over') this.#close(isDialler ? 'DIAL_TIMEOUT' : 'TIMEOUT', this.#hasSyn);
+    else if (due === 'repeat' && isDialler) this.#transmit.synFlags = FLAG.SYN;
+    else if (due === 'repeat' && this.#hasSyn) this.#transmit.synFlags = FLAG.SYN | FLAG.ACK;
   }
 
   #close(error: ErrorCode | undefined, withReset: boolean): void {
     this.#state = 'CLOSED';
     this.#error = error;
-    this.#stateAt = NEVER;
+    this.#timeWaitAt = NEVER;
     this.#transmit.isOpen = false;
     this.#transmit.synFlags = 0;
     this.#transmit.isResetWanted = withReset;
