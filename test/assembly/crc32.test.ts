@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { crc32 as zlibCrc32 } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { crc32 as twin } from '../reference/crc32.ts';
 import { random } from '../reference/hostile.ts';
+import { readVectors } from '../vectors/folder.ts';
 import { compile, instantiate, type Kernel, type Target } from './compile.ts';
 
 const LONGEST = 65_535;
@@ -13,11 +13,7 @@ interface TableEntry {
   len: number;
 }
 
-const table = (
-  JSON.parse(readFileSync(new URL('../vectors/packets.json', import.meta.url), 'utf8')) as {
-    vectors: { crc32: TableEntry[] };
-  }
-).vectors.crc32;
+const table = readVectors<{ crc32: TableEntry[] }>('packets').crc32;
 
 function tableData(entry: TableEntry): Uint8Array {
   if (entry.data.startsWith('ascii ')) return new TextEncoder().encode(entry.data.slice(6));

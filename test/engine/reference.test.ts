@@ -4,9 +4,9 @@ import { describe, expect, test } from 'vitest';
 import { ReferenceEngine } from '../reference/engine.ts';
 import { crc32, emitPacket, packetChecksum, parsePacket } from '../reference/packet.ts';
 import { ReplayWindow } from '../reference/replay.ts';
+import { isOurs, readVectors } from '../vectors/folder.ts';
 import { fromHex, toHex } from './rig.ts';
 import { engineSuite } from './suite.ts';
-import { readVectors } from './vectors.ts';
 
 engineSuite(
   'reference',
@@ -18,7 +18,7 @@ describe('parts of the twin', () => {
   test('the window of 256 gives the recorded verdicts', () => {
     const vectors =
       readVectors<{ case: number; steps: { accept: boolean; counter: string }[] }[]>('tunnel-replay-window');
-    expect(vectors).toHaveLength(4);
+    if (isOurs) expect(vectors).toHaveLength(4);
     for (const vector of vectors) {
       const window = new ReplayWindow(256);
       for (const step of vector.steps) {
@@ -31,7 +31,7 @@ describe('parts of the twin', () => {
     const { crc32: sums } = readVectors<{ crc32: { len: number; data: string; crc32: string }[] }>('packets');
     for (const { len, data, crc32: sum } of sums) {
       const bytes = data.startsWith('ascii')
-        ? new TextEncoder().encode('123456789')
+        ? new TextEncoder().encode(data.slice('ascii '.length))
         : new Uint8Array(len).map((_, i) => 7 * i + 3);
       expect(crc32(bytes).toString(16).padStart(8, '0'), data).toBe(sum);
     }

@@ -23,6 +23,9 @@ export interface Opened {
 /** Makes an engine under test. */
 export type CreateEngine = (limits: { sessions: number }) => Engine;
 
+/** Uses up send counters of a session, which nobody has time to seal. */
+export type Spend = (engine: Engine, session: number, frames: number) => void;
+
 const STATUS_NAMES = Object.keys(STATUS) as StatusName[];
 
 export function statusName(value: number): StatusName {

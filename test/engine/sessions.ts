@@ -1,8 +1,7 @@
 /** Which session a frame belongs to; adding, wiping, running out; slots. */
 import { expect, test } from 'vitest';
 import { HEADROOM, OVERHEAD, SLOTS } from '../../src/engine/engine.ts';
-import { type CreateEngine, deliver, OUR_PREFIX, Peer, Random, send } from './rig.ts';
-import type { Spend } from './suite.ts';
+import { type CreateEngine, deliver, OUR_PREFIX, Peer, Random, type Spend, send } from './rig.ts';
 
 const NOBODY = 0xffffffff;
 

@@ -6,16 +6,13 @@ import { describe } from 'vitest';
 import { differentialTests } from './differential.ts';
 import { epochTests } from './epochs.ts';
 import { frameTests } from './frames.ts';
-import type { CreateEngine } from './rig.ts';
+import type { CreateEngine, Spend } from './rig.ts';
 import { sessionTests } from './sessions.ts';
 import { vectorTests } from './vectors.ts';
 
-/** Uses up send counters of a session, which nobody has time to seal. */
-export type Spend = (engine: ReturnType<CreateEngine>, session: number, frames: number) => void;
-
 /** Runs every test of the engine contract against engines that `create` makes. */
 export function engineSuite(name: string, create: CreateEngine, spend: Spend): void {
-  describe(`${name}: vectors`, () => vectorTests(create));
+  describe(`${name}: vectors`, () => vectorTests(create, spend));
   describe(`${name}: frames`, () => frameTests(create));
   describe(`${name}: epochs and windows`, () => epochTests(create));
   describe(`${name}: sessions and slots`, () => sessionTests(create, spend));

@@ -1,7 +1,16 @@
 import { expect, test } from 'vitest';
 import { Beacon, type BeaconOptions, type EndpointAuthority } from '../../src/server/beacon.ts';
-import { discoverText, emitDiscover, emitPunchRequest, emitSync, writeRelayHeader } from '../../src/wire/beacon.ts';
-import { hex, Identity, random, vectors, verifyEd25519 } from './rig.ts';
+import {
+  discoverText,
+  emitDiscover,
+  emitDiscoverReply,
+  emitPunchRequest,
+  emitSync,
+  writeRelayHeader,
+} from '../../src/wire/beacon.ts';
+import { parseHostPort } from '../../src/wire/host-port.ts';
+import { readVectors } from '../vectors/folder.ts';
+import { hex, Identity, random, verifyEd25519 } from './rig.ts';
 
 interface Sent {
   to: string;
@@ -93,25 +102,29 @@ interface Vector {
 }
 
 test('the recorded beacon messages get the recorded replies, but for type 8', () => {
-  const a = { host: '127.0.0.1', port: 19470 };
-  const rig = new Rig({ peers: [a] });
-  for (const vector of vectors<{ vectors: Vector[] }>('beacon').vectors) {
+  const recorded = readVectors<Vector[]>('beacon');
+  const a = recorded.find((vector) => vector.received_by_a.length > 0 && vector.received_by_b.length === 0)!.from;
+  const b = recorded.find(({ from }) => from !== a)!.from;
+  const rig = new Rig({ peers: [parseHostPort(a)!] });
+  for (const vector of recorded) {
     rig.now += 1_001;
     const length = Number(/^message is (\d+) bytes/.exec(vector.message_note ?? '')?.[1] ?? 0);
     const message = hex(vector.message.replace('...', ''));
     const bytes = new Uint8Array(Math.max(length, message.length));
     bytes.set(message);
     const sent = rig.send(vector.from, bytes);
-    for (const [port, received] of [
-      [19470, vector.received_by_a],
-      [19471, vector.received_by_b],
+    if (message[0] === 8 && message.length >= 5) {
+      // The newest beacons take it for a Discover (DP 4.1).
+      const { host, port } = parseHostPort(vector.from)!;
+      const reply = Buffer.from(emitDiscoverReply(host, port)).toString('hex');
+      expect(sent).toEqual([{ to: vector.from, data: reply }]);
+      continue;
+    }
+    for (const [socket, received] of [
+      [a, vector.received_by_a],
+      [b, vector.received_by_b],
     ] as const) {
-      const got = sent.filter(({ to }) => to === `127.0.0.1:${port}`).map(({ data }) => data);
-      if (vector.note === 'unknown type 08') {
-        // The newest beacons take it for a Discover (DP 4.1).
-        expect(got).toEqual(port === 19470 ? ['02047f0000014c0e'] : []);
-        continue;
-      }
+      const got = sent.filter(({ to }) => to === socket).map(({ data }) => data);
       expect(
         got.map((data) => data.length / 2),
         vector.note,

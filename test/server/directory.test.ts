@@ -180,6 +180,7 @@ test('punch tells endpoints only to those who could resolve them (R5)', () => {
   expect(punch(alice, a, a, b)).toMatchObject({ node_a: a, node_a_addr: '127.0.0.1:4000', node_b: b });
   expect(punch(bob, b, a, b).type).toBe('punch_ok');
   expect(punch(eve, e, a, b).code, 'none of the two').toBe('NOT_TRUSTED');
+  expect(punch(eve, a, a, b).error, 'in the name of another').toBe('signature verification failed');
   show(bob, b);
   expect(punch(eve, e, e, b).type, 'public').toBe('punch_ok');
   show(alice, a);
@@ -198,4 +199,16 @@ test('a beacon shows the secret to be listed, and is forgotten after a minute (R
   expect(w.ask({ type: 'beacon_list' }).beacons).toEqual([own, { id: 7, addr: '192.0.2.7:9001' }]);
   w.elapse(60_001);
   expect(w.ask({ type: 'beacon_list' }).beacons).toEqual([own]);
+});
+
+test('a beacon is not listed in the time between its end and the next sweep', () => {
+  join(new World({ beaconSecret: 'shared' }));
+  w.elapse(1);
+  w.elapse(10_000);
+  w.ask({ type: 'beacon_register', beacon_id: 7, addr: '192.0.2.7:9001', admin_token: 'shared' });
+  w.elapse(50_000);
+  expect(w.ask({ type: 'beacon_list' }).beacons).toHaveLength(1);
+  w.elapse(10_001);
+  expect(w.registry.pollTimeout()).toBeGreaterThan(w.unixMs);
+  expect(w.ask({ type: 'beacon_list' }).beacons).toEqual([]);
 });

@@ -270,3 +270,33 @@ test('unknown types, and those that look like object members, are refused alike'
     expect(w.ask({ type })).toEqual({ type: 'error', error: 'request failed', code: 'NOT_SUPPORTED' });
   }
 });
+
+/** Every request that its node signs (CP 1.5), about nodes 1 and 2. */
+const SIGNED: [type: string, fields: Record<string, unknown>, challenge: string][] = [
+  ['heartbeat', { node_id: 1 }, CHALLENGE.heartbeat(1)],
+  ['rotate_key', { node_id: 1, new_public_key: new Identity('next').key }, CHALLENGE.rotateKey(1)],
+  ['set_key_expiry', { node_id: 1, expires_at: '2030-01-01T00:00:00Z' }, CHALLENGE.setKeyExpiry(1)],
+  ['deregister', { node_id: 1 }, CHALLENGE.deregister(1)],
+  ['set_visibility', { node_id: 1, public: true }, CHALLENGE.setVisibility(1)],
+  ['set_hostname', { node_id: 1, hostname: 'x' }, CHALLENGE.setHostname(1)],
+  ['set_tags', { node_id: 1, tags: ['x'] }, CHALLENGE.setTags(1)],
+  ['resolve', { requester_id: 1, node_id: 2 }, CHALLENGE.resolve(1, 2)],
+  ['find_nodes', { requester_id: 1, tag: 'x' }, CHALLENGE.findNodes(1, 'x')],
+  ['report_trust', { node_id: 1, peer_id: 2 }, CHALLENGE.reportTrust(1, 2)],
+  ['revoke_trust', { node_id: 1, peer_id: 2 }, CHALLENGE.revokeTrust(1, 2)],
+  ['request_handshake', { from_node_id: 1, to_node_id: 2 }, CHALLENGE.requestHandshake(1, 2)],
+  ['poll_handshakes', { node_id: 1 }, CHALLENGE.pollHandshakes(1)],
+  ['respond_handshake', { node_id: 1, peer_id: 2, accept: true }, CHALLENGE.respondHandshake(1, 2)],
+  ['punch', { node_a: 1, node_b: 2, requester_id: 1 }, CHALLENGE.punch(1, 2)],
+];
+
+test.each(SIGNED)('%s is refused without a signature, and in the name of another', (type, fields, challenge) => {
+  const world = new World();
+  const [one, two] = [new Identity('one'), new Identity('two')];
+  expect([world.join(one), world.join(two)]).toEqual([1, 2]);
+  const without = world.ask({ type, ...fields });
+  expect(without.error).toBe('signature required for authenticated node');
+  expect(world.signed(two, challenge, { type, ...fields }).error).toBe('signature verification failed');
+  expect(world.signed(one, `${challenge} `, { type, ...fields }).error).toBe('signature verification failed');
+  expect(`${world.signed(one, challenge, { type, ...fields }).error}`).not.toMatch(/^signature/);
+});

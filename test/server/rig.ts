@@ -1,6 +1,5 @@
 // A registry in a world without sockets: virtual time, real signatures, answers at once.
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import {
   type Caller,
   fieldsOf,
@@ -21,10 +20,6 @@ export const RECORDED_MS = 1_795_380_497_000;
 
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
-
-export function vectors<T>(name: string): T {
-  return JSON.parse(readFileSync(new URL(`../vectors/${name}.json`, import.meta.url), 'utf8')) as T;
-}
 
 export class Identity {
   readonly publicKey: Uint8Array;

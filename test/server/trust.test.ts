@@ -256,3 +256,24 @@ test('nobody asks, answers or trusts himself', () => {
   expect(w.respond(alice, a, a).type).toBe('error');
   expect(w.report(alice, a, a).type).toBe('error');
 });
+
+test('nobody reads the mailbox of another, and nothing leaves it for that', () => {
+  w.request(alice, a, b);
+  for (const more of [{}, { ack: 0 }, { ack: Number.MAX_SAFE_INTEGER }]) {
+    expect(w.poll(eve, b, more)).toMatchObject({ error: 'signature verification failed' });
+  }
+  expect(w.ask({ type: 'poll_handshakes', node_id: b }).type).toBe('error');
+  expect(from(w.poll(bob, b))).toEqual([[a], []]);
+});
+
+test('mail is over after 7 days, also before it is swept away', () => {
+  w.elapse(1);
+  w.elapse(10_000);
+  w.request(alice, a, b);
+  w.elapse(7 * DAY - 20_000);
+  w.elapse(20_001);
+  expect(w.registry.pollTimeout()).toBeGreaterThan(w.unixMs);
+  expect(from(w.poll(bob, b))).toEqual([[], []]);
+  w.report(bob, b, a);
+  expect(w.isTrusted(a, b)).toBe(false);
+});

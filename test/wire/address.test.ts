@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PilotError } from '../../src/errors.ts';
@@ -12,6 +11,7 @@ import {
 } from '../../src/wire/address.ts';
 import { fromHex, toHex } from '../../src/wire/base64.ts';
 import { random } from '../reference/hostile.ts';
+import { readVectors } from '../vectors/folder.ts';
 
 interface Invalid {
   text: string;
@@ -24,12 +24,10 @@ interface Valid {
   node: number;
 }
 
-function load<V>(name: string): { valid: V[]; invalid: Invalid[] } {
-  return JSON.parse(readFileSync(new URL(`../vectors/${name}`, import.meta.url), 'utf8')).vectors;
-}
+type Lists<V> = { valid: V[]; invalid: Invalid[] };
 
-const ADDRESSES = load<Valid & { bytes: string }>('addresses.json');
-const SOCKET_ADDRESSES = load<Valid & { port: number }>('socket-addresses.json');
+const ADDRESSES = readVectors<Lists<Valid & { bytes: string }>>('addresses');
+const SOCKET_ADDRESSES = readVectors<Lists<Valid & { port: number }>>('socket-addresses');
 
 /** What a call throws; undefined when it does not. */
 function thrown(call: () => unknown): PilotError | undefined {

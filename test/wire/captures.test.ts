@@ -3,7 +3,6 @@
  * read and made again byte for byte.
  */
 import { createPublicKey, verify } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { Address } from '../../src/wire/address.ts';
 import { fromHex, toHex } from '../../src/wire/base64.ts';
@@ -20,6 +19,7 @@ import { emitPila, parseKeyExchange, signedExchange } from '../../src/wire/key-e
 import { PORT } from '../../src/wire/packet.ts';
 import { emitSack, looksLikeSack, parseSack } from '../../src/wire/sack.ts';
 import { emitTrustMessage, parseTrustMessage, trustText } from '../../src/wire/trust.ts';
+import { filesLike, isOurs, readLines } from '../vectors/folder.ts';
 
 interface Frame {
   magic?: string;
@@ -35,13 +35,7 @@ interface Line extends Frame {
   inner?: Frame;
 }
 
-const LINES: Line[] = ['private', 'bulk', 'restart'].flatMap((name) => {
-  const text = readFileSync(new URL(`../vectors/session-${name}.decoded.jsonl`, import.meta.url), 'utf8');
-  return text
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-});
+const LINES: Line[] = filesLike(/^session-.*\.decoded\.jsonl$/).flatMap((file) => readLines<Line>(file));
 const FRAMES: Frame[] = LINES.flatMap((line) => (line.inner === undefined ? [line] : [line, line.inner]));
 
 const bytesOf = (hex: string): Uint8Array => fromHex(hex)!;
@@ -51,9 +45,9 @@ function verifies(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Ar
   return verify(null, message, createPublicKey({ key: der, format: 'der', type: 'spki' }), signature);
 }
 
-test('every PILA verifies and is read as it was decoded', () => {
+test('every recorded PILA verifies and is read as it was decoded', () => {
   const exchanges = FRAMES.filter((frame) => frame.magic === 'PILA');
-  expect(exchanges.length).toBeGreaterThan(20);
+  expect(exchanges.length).toBeGreaterThan(0);
   for (const { sender, x25519, ed25519, sig } of exchanges) {
     const fields = {
       sender: sender!,
@@ -67,7 +61,7 @@ test('every PILA verifies and is read as it was decoded', () => {
   }
 });
 
-describe('beacon messages', () => {
+describe('recorded beacon messages', () => {
   const messages = LINES.filter((line) => line.beacon !== undefined);
 
   test('all are read and made again', () => {
@@ -78,6 +72,7 @@ describe('beacon messages', () => {
       seen.add(message.type);
       expect(toHex(remake(message, bytes))).toBe(beacon!.hex);
     }
+    if (!isOurs) return;
     expect([...seen].sort()).toEqual([
       'delivery',
       'discover',
@@ -90,7 +85,7 @@ describe('beacon messages', () => {
 
   test('relayed key exchanges name the sender of the envelope', () => {
     const relayed = messages.filter((line) => line.inner?.magic === 'PILA');
-    expect(relayed.length).toBe(6);
+    if (isOurs) expect(relayed.length).toBe(6);
     for (const { beacon, inner } of relayed) {
       const bytes = bytesOf(beacon!.hex);
       const message = parseBeacon(bytes);
@@ -125,7 +120,7 @@ describe('beacon messages', () => {
   }
 });
 
-test('every SACK is read and made again, and no other payload is taken for one', () => {
+test('every recorded SACK is read and made again, and no other payload is taken for one', () => {
   const out = new Uint32Array(8);
   let found = 0;
   for (const { packet } of FRAMES) {
@@ -141,10 +136,10 @@ test('every SACK is read and made again, and no other payload is taken for one',
     expect(emitSack(made, 0, out, n)).toBe(made.length);
     expect(toHex(made)).toBe(packet.payload);
   }
-  expect(found).toBeGreaterThan(60);
+  if (isOurs) expect(found).toBeGreaterThan(60);
 });
 
-test('every trust message verifies and is made again byte for byte', () => {
+test('every recorded trust message verifies and is made again byte for byte', () => {
   const types = new Set<string>();
   for (const { packet } of FRAMES) {
     if (packet?.dst_port !== PORT.trust || packet.len === 0) continue;
@@ -158,5 +153,5 @@ test('every trust message verifies and is made again byte for byte', () => {
     const text = new TextEncoder().encode(trustText(message.nodeId, Address.parse(packet.dst).node));
     expect(verifies(message.publicKey!, text, message.signature!)).toBe(true);
   }
-  expect([...types].sort()).toEqual(['handshake_accept', 'handshake_request']);
+  if (isOurs) expect([...types].sort()).toEqual(['handshake_accept', 'handshake_request']);
 });

@@ -1,10 +1,10 @@
 import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { fromHex, toHex } from '../../src/wire/base64.ts';
 import { emitIdentity, parseIdentity } from '../../src/wire/identity.ts';
 import { bitFlips, noise, truncations } from '../reference/hostile.ts';
+import { filesLike, readText, readVectors } from '../vectors/folder.ts';
 
 interface Recorded {
   bad_files: { file: string; error: string }[];
@@ -15,8 +15,7 @@ interface Recorded {
   signatures: { message_hex: string; signature: string }[];
 }
 
-const FOLDER = new URL('../vectors/', import.meta.url);
-const RECORDED: Recorded = JSON.parse(readFileSync(new URL('identity.json', FOLDER), 'utf8')).vectors;
+const RECORDED = readVectors<Recorded>('identity');
 
 const importSeed = (seed: Uint8Array) =>
   createPrivateKey({
@@ -59,9 +58,9 @@ test('the identity of CP 11 is written with the published private key', () => {
   expect(parseIdentity(text)).toEqual(seed);
 });
 
-const SESSION_FILES = readdirSync(FOLDER).filter((name) => /^session-.*\.identity-.*\.json$/.test(name));
-test.each(SESSION_FILES)('%s, as a running peer wrote it, is read and written back', (name) => {
-  const text = readFileSync(new URL(name, FOLDER), 'utf8');
+const SESSION_FILES = filesLike(/^session-.*\.identity-.*\.json$/);
+test.each(SESSION_FILES)('the recorded %s, as a running peer wrote it, is read and written back', (name) => {
+  const text = readText(name);
   const seed = parseIdentity(text)!;
   expect(emitIdentity(seed, publicKeyOf(seed))).toBe(text.trimEnd());
 });

@@ -1,5 +1,4 @@
 import { createPrivateKey, createPublicKey, diffieHellman, hkdfSync, sign, verify } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { fromHex, toHex } from '../../src/wire/base64.ts';
@@ -13,6 +12,7 @@ import {
   TUNNEL_INFO,
 } from '../../src/wire/key-exchange.ts';
 import { bitFlips, hostile, random, truncations } from '../reference/hostile.ts';
+import { readVectors } from '../vectors/folder.ts';
 
 interface Side {
   node_id: number;
@@ -34,9 +34,7 @@ interface Vector {
   pilk_b: string;
 }
 
-const VECTORS: Vector[] = JSON.parse(
-  readFileSync(new URL('../vectors/tunnel-keyexchange.json', import.meta.url), 'utf8'),
-).vectors;
+const VECTORS = readVectors<Vector[]>('tunnel-keyexchange');
 const HINT_BYTES = 8;
 
 const bytesOf = (hex: string): Uint8Array => fromHex(hex)!;

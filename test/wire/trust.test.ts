@@ -1,10 +1,10 @@
 import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { fromBase64, fromHex, toBase64 } from '../../src/wire/base64.ts';
 import { emitTrustMessage, parseTrustMessage, type TrustMessage, trustText } from '../../src/wire/trust.ts';
 import { bitFlips, hostile, truncations } from '../reference/hostile.ts';
+import { readVectors } from '../vectors/folder.ts';
 
 interface Vector {
   ed25519_seed: string;
@@ -22,9 +22,7 @@ interface Vector {
   stream_bytes_text: string;
 }
 
-const { vectors: VECTORS }: { vectors: Vector[] } = JSON.parse(
-  readFileSync(new URL('../vectors/handshake-444.json', import.meta.url), 'utf8'),
-);
+const VECTORS = readVectors<Vector[]>('handshake-444');
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 const parseText = (text: string): TrustMessage | 'incomplete' | undefined => parseTrustMessage(utf8(text));
