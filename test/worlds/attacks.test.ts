@@ -8,6 +8,8 @@ import { Random, type Simulation, simulate } from '../../bindings/node/testing.t
 import type { HostPort, UdpSocket } from '../../src/carrier/host.ts';
 import { emitDiscover, emitPunchRequest } from '../../src/wire/beacon.ts';
 import { emitPila, emitPilk } from '../../src/wire/key-exchange.ts';
+import type { ReferencePeer } from '../reference/peer.ts';
+import { hostPeer } from '../reference/peer-host.ts';
 
 const SEED = 11;
 
@@ -259,4 +261,76 @@ test('every recorded frame with one bit flipped, and cut at each length, is refu
   expect(opened).toBe(0);
   await s.sim.world.elapse(3_000);
   await works(s, { rekeys: 3 });
+});
+
+/** A node of the existing network that registered and has keys with alice, but no trust. */
+async function stranger(s: Scene): Promise<{ peer: ReferencePeer; close(): void }> {
+  const host = s.sim.world.host('stranger');
+  const rendezvous = await host.resolve('rendezvous');
+  const hosted = await s.sim.world.finish(
+    hostPeer({
+      host,
+      generation: 'new',
+      name: 'stranger',
+      bind: { port: 4000 },
+      beacon: { host: rendezvous, port: 9001 },
+      registry: { host: rendezvous, port: 9000 },
+    }),
+  );
+  hosted.peer.start({});
+  await s.sim.world.runUntil(() => hosted.peer.nodeId !== 0);
+  hosted.peer.introduce({ nodeId: s.alice.nodeId, identityKey: s.alice.publicKey, endpoint: s.target });
+  hosted.peer.reach(s.alice.nodeId);
+  await s.sim.world.runUntil(() => hosted.peer.hasKey(s.alice.nodeId));
+  return hosted;
+}
+
+test('a flood of SYNs from a stranger with keys opens nothing but a few trust streams', async () => {
+  const s = await scene();
+  const mallory = await stranger(s);
+  s.alice.listen(1000);
+  for (let i = 0; i < 2_000; i++) {
+    const fields = { protocol: 1, flags: 1, sourcePort: 1_000 + i, destinationPort: i % 2 === 0 ? 444 : 1000, seq: i };
+    mallory.peer.sendPacket(s.alice.nodeId, fields);
+    if (i % 50 === 49) await s.sim.world.elapse(50);
+  }
+  const { drops } = s.alice.stats();
+  expect(s.alice.connections().filter(({ peer }) => peer.node !== s.bob.nodeId)).toEqual([]);
+  expect(drops.untrusted).toBe(1_000);
+  // Design decision 11: one a second, four at once.
+  expect(drops.synLimited).toBeGreaterThan(980);
+  mallory.close();
+  await s.sim.world.elapse(40_000);
+  await works(s);
+});
+
+test('trust that only one side reports, and an approval that nobody asked for, let nobody in', async () => {
+  const s = await scene();
+  const mallory = await stranger(s);
+  mallory.peer.trust.trust(s.alice.nodeId);
+  mallory.peer.trust.approve(s.alice.nodeId);
+  await s.sim.world.elapse(5_000);
+  mallory.peer.dial(s.alice.nodeId, 7);
+  await s.sim.world.elapse(10_000);
+  expect(s.alice.connections().filter(({ peer }) => peer.node !== s.bob.nodeId)).toEqual([]);
+  expect(s.alice.trust.list().map(({ peer }) => peer.node)).toEqual([s.bob.nodeId]);
+  expect(s.alice.stats().drops.untrusted).toBeGreaterThan(0);
+  expect(s.alice.stats().drops.trustRefused).toBeGreaterThan(0);
+  mallory.close();
+  await works(s);
+});
+
+test('a flood of trust requests fills no more than its share, and friends stay friends', async () => {
+  const s = await scene();
+  const mallory = await stranger(s);
+  for (let i = 0; i < 40; i++) {
+    mallory.peer.trust.request(s.alice.nodeId, `please ${i}`);
+    await s.sim.world.elapse(300);
+  }
+  await s.sim.world.elapse(20_000);
+  expect(s.alice.trust.pending().length).toBe(1);
+  expect(s.alice.trust.list().length).toBe(1);
+  mallory.close();
+  await s.sim.world.elapse(40_000);
+  await works(s);
 });
