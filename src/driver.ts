@@ -13,8 +13,10 @@ import type { Profile } from './core/registration.ts';
 import type { Engine } from './engine/engine.ts';
 import { type ErrorCode, PilotError } from './errors.ts';
 
-const WALL_CLOCK_MS: Millis = 60_000;
+const WALL_CLOCK_MS: Millis = 1_000;
 const OWNERS = 65_536;
+/** A timer that is this late, or a wall clock that jumped so far: the machine slept. */
+const GAP_MS: Millis = 30_000;
 
 /** Events that the driver does not deal with itself. */
 export type ApplicationEvent = Exclude<Event, { type: 'job' | 'openLink' | 'closeLink' | 'saveTrust' }>;
@@ -85,6 +87,8 @@ export class Driver {
   #isDraining = false;
   #isClosed = false;
   #clockAt: Millis = 0;
+  /** Unix time minus monotonic time, as last read. */
+  #unixOffset: Millis;
   /** Settles when what was to be saved so far is saved. */
   #saving: Promise<void> = Promise.resolve();
   #lastFrom: HostPort | undefined;
@@ -123,9 +127,10 @@ export class Driver {
     this.#owner = shared.owners.take();
     const now = host.now();
     this.#clockAt = now;
+    this.#unixOffset = host.unixNow() - now;
     const endpoint: EndpointOptions = {
       now,
-      unixOffset: host.unixNow() - now,
+      unixOffset: this.#unixOffset,
       engine,
       owner: this.#owner,
       random: (into) => host.random(into),
@@ -264,11 +269,17 @@ export class Driver {
     } finally {
       this.#isDraining = false;
     }
-    if (now - this.#clockAt >= WALL_CLOCK_MS) {
-      this.#clockAt = now;
-      endpoint.setUnixOffset(this.#shared.host.unixNow() - now);
-    }
+    if (now - this.#clockAt >= WALL_CLOCK_MS) this.#readWallClock(now);
     this.#setTimer(now);
+  }
+
+  /** The wall clock runs on while a machine sleeps and the monotonic one may not: then it jumps against it. */
+  #readWallClock(now: Millis): void {
+    const unixOffset = this.#shared.host.unixNow() - now;
+    this.#clockAt = now;
+    this.endpoint.setUnixOffset(unixOffset);
+    if (unixOffset - this.#unixOffset > GAP_MS) this.endpoint.handleWake(now);
+    this.#unixOffset = unixOffset;
   }
 
   #addressOf(path: number): HostPort {
@@ -289,6 +300,7 @@ export class Driver {
       this.#timerAt = Number.POSITIVE_INFINITY;
       if (this.#isClosed) return;
       const after = this.now();
+      if (after - at > GAP_MS) this.endpoint.handleWake(after);
       this.endpoint.handleTimeout(after);
       this.#drain(after);
     });

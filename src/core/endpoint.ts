@@ -140,6 +140,18 @@ export class Endpoint {
     this.#settle(now);
   }
 
+  /** The machine slept: addresses may have changed and mappings are gone. Everything in use is probed. */
+  handleWake(now: Millis): void {
+    this.#parts.registration.handleWake(now);
+    for (const peer of this.peers.all()) {
+      if (!peer.isWanted(now)) continue;
+      this.#parts.control.proveDirect(now, peer);
+      peer.path.retry(now);
+      this.peers.touch(peer);
+    }
+    this.#settle(now);
+  }
+
   handleTimeout(now: Millis): void {
     if (this.#isClosed) return;
     this.#parts.client.handleTimeout(now);

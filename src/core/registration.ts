@@ -178,6 +178,12 @@ export class Registration {
     this.#mailboxAck = Math.max(this.#mailboxAck, seq);
   }
 
+  /** The machine slept: our address may be another, and the link dead. */
+  handleWake(now: Millis): void {
+    this.#discover(now);
+    if (this.#isOnline) this.#heartbeatAt = now;
+  }
+
   handleTimeout(now: Millis): void {
     if (now >= this.#discoverAt) this.#discover(now);
     if (!this.#client.isOpen) return;
