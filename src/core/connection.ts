@@ -412,9 +412,12 @@ export class Connection {
     if (arrival === FIN_ARRIVAL.ignored) this.#drops.outside += 1;
     // DP 5.10: held or repeated, it is answered by a plain ACK, never by anything with FIN (appendix D 1).
     if (arrival !== FIN_ARRIVAL.ordered) this.#receiver.wantAck();
-    // RFC 9293 §3.10.7.4: the answer was lost, so the next copy may still be to come. Others would do this for ever (D 1).
-    if (this.#state === 'TIME_WAIT' && this.#isOwn && this.#timeWaitAt !== NEVER)
-      this.#timeWaitAt = now + TIMERS.timeWaitMs;
+    this.#renewTimeWait(now);
+  }
+
+  /** RFC 9293 §3.10.7.4: our answer was lost, so the next copy may still be to come. Others do this for ever (D 1). */
+  #renewTimeWait(now: Millis): void {
+    if (this.#isOwn && this.#timeWaitAt !== NEVER) this.#timeWaitAt = now + TIMERS.timeWaitMs;
   }
 
   #handleReset(): void {
@@ -449,8 +452,10 @@ export class Connection {
     const arrival = this.#receiver.handleData(now, this.#receiver.offsetOf(segment.seq), payload);
     if (arrival === ARRIVAL.delivered) {
       if (!this.#receiver.isDiscarding) this.#events |= EVENT.readable;
-    } else if (arrival === ARRIVAL.duplicate) this.#drops.duplicate += 1;
-    else if (arrival === ARRIVAL.refused) this.#drops.refused += 1;
+    } else if (arrival === ARRIVAL.duplicate) {
+      this.#drops.duplicate += 1;
+      this.#renewTimeWait(now);
+    } else if (arrival === ARRIVAL.refused) this.#drops.refused += 1;
     else if (arrival === ARRIVAL.beyond) this.#drops.outside += 1;
   }
 

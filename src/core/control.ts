@@ -122,8 +122,12 @@ export class Control {
   ping(now: Millis, peer: Peer, request: PingRequest): void {
     const session = peer.exchange.sendSession(now);
     if (this.#ping(now, peer, { ...request, session, path: pathOf(peer), isProbe: false })) return;
-    if (session < 0 && peer.waitingPings.length < LIMITS.pendingPackets) peer.waitingPings.push(request);
-    else this.#fail(request.ticket, 'BUSY');
+    if (session >= 0 || peer.waitingPings.length >= LIMITS.pendingPackets) {
+      this.#fail(request.ticket, 'BUSY');
+      return;
+    }
+    peer.isHeld = true;
+    peer.waitingPings.push(request);
   }
 
   /** There is a key now: pings that waited for it go. */
@@ -226,7 +230,8 @@ export class Control {
       peer.pings.delete(port);
       return false;
     }
-    peer.noteSent(now);
+    if (ticket === NO_TICKET) peer.sentAt = now;
+    else peer.noteSent(now);
     return true;
   }
 

@@ -143,12 +143,7 @@ export class Endpoint {
   /** The machine slept: addresses may have changed and mappings are gone. Everything in use is probed. */
   handleWake(now: Millis): void {
     this.#parts.registration.handleWake(now);
-    for (const peer of this.peers.all()) {
-      if (!peer.isWanted(now)) continue;
-      this.#parts.control.proveDirect(now, peer);
-      peer.path.retry(now);
-      this.peers.touch(peer);
-    }
+    this.#parts.tunnels.handleWake(now);
     this.#settle(now);
   }
 
@@ -239,11 +234,8 @@ export class Endpoint {
     to: { network: number; port: number; sourcePort: number },
     what: { bytes: Uint8Array; ticket: Ticket },
   ): void {
-    const target = peer === this.nodeId ? undefined : this.#obtain(now, peer);
-    if (target === undefined) {
-      this.#answer(what.ticket, failure(peer === this.nodeId ? 'UNREACHABLE' : 'BUSY'));
-      return;
-    }
+    const target = this.#target(now, peer, what.ticket);
+    if (target === undefined) return;
     this.trust.noteContact(now, peer);
     this.#parts.tunnels.contact(now, target);
     this.#parts.datagrams.send(now, target, { ...to, ...what });
@@ -252,11 +244,8 @@ export class Endpoint {
 
   /** Measures the round trip to a peer. The answer carries `ticket` and `{ rttMs, bytes }`. */
   ping(now: Millis, peer: number, what: { payload: Uint8Array; ticket: Ticket; deadline: Millis }): void {
-    const target = peer === this.nodeId ? undefined : this.#obtain(now, peer);
-    if (target === undefined) {
-      this.#answer(what.ticket, failure(peer === this.nodeId ? 'UNREACHABLE' : 'BUSY'));
-      return;
-    }
+    const target = this.#target(now, peer, what.ticket);
+    if (target === undefined) return;
     this.#parts.tunnels.contact(now, target);
     this.#parts.control.ping(now, target, what);
     this.peers.touch(target);
@@ -309,6 +298,13 @@ export class Endpoint {
   }
 
   // ---- inside
+
+  /** Whom a question is for; answers it when there is nobody. */
+  #target(now: Millis, id: number, ticket: Ticket): Peer | undefined {
+    const peer = id === this.nodeId ? undefined : this.#obtain(now, id);
+    if (peer === undefined) this.#answer(ticket, failure(id === this.nodeId ? 'UNREACHABLE' : 'BUSY'));
+    return peer;
+  }
 
   #obtain(now: Millis, id: number): Peer | undefined {
     return this.peers.obtain(now, id, this.trust.isTrusted(now, id));

@@ -164,7 +164,11 @@ export class KeyExchange {
   /** An exchange that changes nothing: answers by the rules of DP 3.10, with the pair already known to the peer. */
   handleUnchanged(now: Millis, exchangeKey: Uint8Array): void {
     const session = this.#keyring.repeated(exchangeKey, this.#offer);
-    if (session === undefined) return;
+    if (session === undefined) {
+      // Under way already, or replaced since: somebody replays.
+      this.#context.counters.drop('exchangeDuplicate');
+      return;
+    }
     const { offer, authenticatedAt } = session;
     if (offer === this.#offer) this.#isAnswered = true;
     const isUnproven = authenticatedAt === NEVER;

@@ -111,8 +111,11 @@ export class Keyring {
     else this.#contest(now);
   }
 
+  /** The session with this index, whatever it is used for. Asked for each frame: the current one costs nothing. */
   find(index: number): Session | undefined {
-    return [...this.#live(), ...this.#old].find((session) => session.index === index);
+    if (this.#current?.index === index) return this.#current;
+    const hasIndex = (session: Session): boolean => session.index === index;
+    return this.#candidates.find(hasIndex) ?? this.#old.find(hasIndex);
   }
 
   /**

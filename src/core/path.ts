@@ -49,6 +49,11 @@ export class Path {
     return this.#isRelayed || this.#direct === NO_PATH;
   }
 
+  /** The peer does not want to be spoken to directly. */
+  get isRelayOnly(): boolean {
+    return this.#isRelayOnly;
+  }
+
   /** Something authenticated arrived over the direct path. */
   get isProven(): boolean {
     return this.#isProven;

@@ -106,10 +106,10 @@ export class Pump {
       connection.copyPayload(this.#segment, this.#engine.memory, this.#departures.payloadAt(slot));
       this.#stage(slot, stream, session, path);
       this.#note(now, stream);
-      // DP 4.10: a SYN that stays without an answer goes both ways; the responder takes the second for a repetition.
-      if (path !== NO_PATH && connection.state === 'SYN_SENT' && connection.synSends > 1) {
-        this.#copyToRelay(slot, stream, session);
-      }
+      // DP 4.10: what opens a connection and stays without an answer goes both ways. Receivers take the second for a
+      // repetition; and where only one direction works directly, the other side learns of it.
+      const isOpening = (this.#segment.flags & FLAG.SYN) !== 0;
+      if (path !== NO_PATH && isOpening && connection.synSends > 1) this.#copyToRelay(slot, stream, session);
     }
     this.#streams.rotate(stream);
     return most;

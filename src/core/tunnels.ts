@@ -89,8 +89,9 @@ export class Tunnels {
       jobs,
       directory,
       counters,
-      facts: (sender) => ({
+      facts: (sender, origin) => ({
         isTrusted: trust.isTrusted(this.#now, sender),
+        isKnownSource: this.#isKnownSource(sender, origin),
         pinnedKey: trust.pinnedKey(this.#now, sender) ?? peers.get(sender)?.identityKey,
       }),
     });
@@ -185,7 +186,7 @@ export class Tunnels {
       peer.startCapabilities(now);
       this.#news.push({ type: 'ready', peer });
     }
-    if (isNew || peer.path.isRelayed) peers.touch(peer);
+    if (isNew || peer.isHeld || peer.path.isRelayed) peers.touch(peer);
     return peer;
   }
 
@@ -205,7 +206,9 @@ export class Tunnels {
       }
       peer.identityKey = v.identityKey;
       this.#setAskedFrom(peer, v.origin);
-      if (!v.origin.isRelayed) this.#suggest(peer, v.origin.path, false);
+      // DP 3.10 step 9; a replayed exchange must not lead away from where the peer is.
+      const isLost = peer.path.direct === NO_PATH && !peer.path.isRelayOnly;
+      if (!v.origin.isRelayed && isLost) this.#suggest(peer, v.origin.path, false);
       peer.exchange.handleVerified(now, v.exchangeKey);
       this.#parts.peers.touch(peer);
     }
@@ -219,7 +222,6 @@ export class Tunnels {
     const { exchange, path } = peer;
     const { control, counters, departures, peers } = this.#parts;
     const wasWaiting = exchange.isWaiting;
-    const hadSession = exchange.hasSession;
     const { unanswered } = exchange;
     exchange.handleTimeout(now, departures.nodeId < peer.id || !peer.isOwn);
     // Before the send that is due now: two had their time to be answered.
@@ -227,7 +229,7 @@ export class Tunnels {
       path.handleUnanswered(now);
     if (wasWaiting && !exchange.isWaiting && !exchange.hasSession) this.#news.push({ type: 'silent', peer });
     const isReleased = peer.isHeld && exchange.sendSession(now) >= 0;
-    if (isReleased || (!hadSession && exchange.hasSession)) this.#news.push({ type: 'ready', peer });
+    if (isReleased) this.#news.push({ type: 'ready', peer });
     this.#sendExchanges(peer);
     for (let session = exchange.pollProbe(); session >= 0; session = exchange.pollProbe()) {
       control.proveKey(now, peer, session);
@@ -252,6 +254,16 @@ export class Tunnels {
     this.#parts.directory.forgetLocation(peer.id);
     peer.path.retry(now);
     this.#parts.peers.touch(peer);
+  }
+
+  /** The machine slept: the paths to peers in use are tried. */
+  handleWake(now: Millis): void {
+    for (const peer of this.#parts.peers.all()) {
+      if (!peer.isWanted(now)) continue;
+      this.#parts.control.proveDirect(now, peer);
+      peer.path.retry(now);
+      this.#parts.peers.touch(peer);
+    }
   }
 
   /** A session sealed its last frame. */
@@ -385,6 +397,14 @@ export class Tunnels {
     paths.release(peer.askedFrom);
     paths.hold(path);
     peer.askedFrom = path;
+  }
+
+  /** Where the peer was heard under a key that works: frames in its name from there have more credit. */
+  #isKnownSource(sender: number, origin: Origin): boolean {
+    const peer = this.#parts.peers.get(sender);
+    if (peer === undefined || !peer.exchange.isProven) return false;
+    if (origin.isRelayed) return peer.path.isRelayed;
+    return peer.path.isProven && this.#parts.paths.host(peer.path.direct) === origin.source;
   }
 
   #suggest(peer: Peer, path: number, isRelayOnly: boolean): void {

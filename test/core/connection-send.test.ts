@@ -294,6 +294,41 @@ test('windows of FIN, RST and SYN that are 0 close nothing', () => {
   t.sends({ flags: ACK, data: 'x' });
 });
 
+test('between our own the timeout ends at 3 s, and 20 attempts are made', () => {
+  const t = established({ own: true });
+  t.write('x');
+  t.drain();
+  const seen = t.watch(200_000);
+  expect(seen.at(-1)!.line.flags).toBe(RST);
+  expect(t.c.stats().timeouts).toBe(20);
+  const gaps = seen.slice(1).map(({ at }, i) => at - seen[i]!.at);
+  expect(Math.max(...gaps)).toBe(3_000);
+});
+
+test('an ACK that covers a segment sent twice gives no sample, whatever else it covers', () => {
+  const t = established({ rtt: 100 });
+  sent(t, 5 * FULL);
+  t.elapse(100);
+  t.gets({ flags: ACK, seq: 1, ack: 1, data: sack(OURS, [at(1), at(5)]) });
+  t.sends({ flags: ACK, seq: 1, data: stream(0, FULL) });
+  t.write(stream(5 * FULL, 6 * FULL));
+  t.sends({ flags: ACK, seq: at(5), data: stream(5 * FULL, 6 * FULL) });
+  const before = t.c.stats().srtt;
+  t.elapse(150);
+  t.gets({ flags: ACK, seq: 1, ack: at(6) });
+  expect(t.c.stats().srtt).toBe(before);
+});
+
+test('the window 0 of FIN+ACK closes nothing, although data is under way', () => {
+  const t = established({ own: true });
+  t.write('x');
+  t.drain();
+  t.gets({ flags: 6, seq: 1, ack: 1 });
+  t.drain();
+  t.write('y');
+  t.sends({ flags: ACK, seq: 2, data: 'y' });
+});
+
 test('a closed window is probed after 0.5 s, then less and less often, and after 30 probes in vain comes a RST', () => {
   const t = established({ own: true });
   t.write('x');
