@@ -7,7 +7,7 @@ import { PilotError } from '../errors.ts';
 import type { Address } from '../wire/address.ts';
 import { connectionError } from './connection.ts';
 import type { CallOptions } from './shapes.ts';
-import { waitFor } from './wait.ts';
+import { pause, waitFor } from './wait.ts';
 
 /** CP 2.8: pauses before a refused dial to a new friend is repeated, and how long somebody is new. */
 const FIRST_CONTACT_MS = [250, 500, 1_000] as const;
@@ -30,7 +30,7 @@ export class Dials {
       } catch (error) {
         const isRefused = error instanceof PilotError && error.code === 'CONNECTION_REFUSED';
         if (!isRefused || !this.#isFirstContact(peer)) throw error;
-        await this.#pause(pauseMs, options.signal);
+        await pause(this.#driver(), pauseMs, options.signal);
       }
     }
     return await this.#once(peer, port, options);
@@ -82,14 +82,5 @@ export class Dials {
     const since = driver.unixNow() / 1000 - FIRST_CONTACT_SECONDS;
     if (trust.outgoing().some(({ nodeId }) => nodeId === peer.node)) return true;
     return trust.trusted(driver.now()).some(({ nodeId, approvedAt }) => nodeId === peer.node && approvedAt >= since);
-  }
-
-  async #pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
-    const driver = this.#driver();
-    const setTimer = (ms: number, callback: () => void) => driver.setTimer(ms, callback);
-    await waitFor({ setTimer, timeoutMs: undefined, signal, timeoutError: () => new Error() }, (done) => {
-      const timer = driver.setTimer(delayMs, () => done());
-      return () => timer.cancel();
-    });
   }
 }

@@ -7,8 +7,11 @@ import { Address } from '../wire/address.ts';
 import { CHALLENGE } from '../wire/registry.ts';
 import type { FoundAgent } from './shapes.ts';
 import type { Target } from './target.ts';
+import { pause } from './wait.ts';
 
 const FIND_PAGES = 100;
+/** Pauses before a name is asked for again. */
+const FIRST_CONTACT_MS = [250, 500, 1_000] as const;
 
 /** Open questions of one agent. */
 export class Questions {
@@ -66,8 +69,23 @@ export class Questions {
   async resolve(target: Target, signal?: AbortSignal): Promise<Address> {
     if (target.kind === 'node') return new Address(target.network, target.node);
     const { name } = target;
-    const node = await this.ask((driver, ticket) => driver.endpoint.resolve(driver.now(), ticket, name), signal);
-    return new Address(0, node as number);
+    const ask = (): Promise<unknown> =>
+      this.ask((driver, ticket) => driver.endpoint.resolve(driver.now(), ticket, name), signal);
+    for (const pauseMs of FIRST_CONTACT_MS) {
+      try {
+        return new Address(0, (await ask()) as number);
+      } catch (error) {
+        if (!(error instanceof PilotError) || error.code !== 'NOT_FOUND' || !this.#isTrustComing()) throw error;
+        await pause(this.#driver(), pauseMs, signal);
+      }
+    }
+    return new Address(0, (await ask()) as number);
+  }
+
+  /** CP 2.8: a private name shows itself to friends, and one of those we asked may have become one this moment. */
+  #isTrustComing(): boolean {
+    const driver = this.#driver();
+    return driver.endpoint.trust.outgoing().length > 0 || driver.endpoint.trust.isAwaiting(driver.now());
   }
 
   /** What the registry has of a node. */

@@ -46,3 +46,16 @@ export async function waitFor(
     undo?.();
   }
 }
+
+/** Lets time pass. @throws The signal's reason. */
+export async function pause(
+  timers: Pick<WaitOptions, 'setTimer'>,
+  delayMs: Millis,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const setTimer: WaitOptions['setTimer'] = (ms, callback) => timers.setTimer(ms, callback);
+  await waitFor({ setTimer, timeoutMs: undefined, signal, timeoutError: () => new Error() }, (done) => {
+    const timer = setTimer(delayMs, () => done());
+    return () => timer.cancel();
+  });
+}

@@ -107,6 +107,12 @@ export class Directory {
     this.#ask(now, question, then);
   }
 
+  /** Trust changed: what was not to be seen may be seen now. */
+  forgetRefusals(): void {
+    this.#names.forgetRefusals();
+    this.#locations.forgetRefusals();
+  }
+
   forgetLocation(peer: number): void {
     this.#locations.delete(`${peer}`);
   }
@@ -181,6 +187,10 @@ class Cache<T> {
 
   delete(name: string): void {
     this.#entries.delete(name);
+  }
+
+  forgetRefusals(): void {
+    for (const [name, { found }] of this.#entries) if (!found.ok) this.#entries.delete(name);
   }
 
   /** Forgets what was known before `since`. */

@@ -179,6 +179,7 @@ export class TrustDelivery {
         return;
       case 'event':
         this.#news.push({ type: 'changed', peer: action.event.peer }, action);
+        this.#parts.directory.forgetRefusals();
         if (action.event.type === 'approved' || action.event.type === 'autoApproved') {
           this.#dropRequests(now, action.event.peer);
         }
