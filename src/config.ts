@@ -91,4 +91,5 @@ export const TIMERS = {
 
 /** Index into a `Column`. */
 export const STRANGER = 0;
+/** Index into a `Column`. */
 export const TRUSTED = 1;

@@ -10,7 +10,7 @@ export interface Host {
   readonly runtime: string;
   /** Monotonic milliseconds, fractions allowed. */
   now(): Millis;
-  /** Unix time in milliseconds. */
+  /** Unix time in whole milliseconds. */
   unixNow(): Millis;
   /** Calls back once, not before `delayMs`, unless cancelled. A delay of 0 means: after the present turn of the event loop. */
   setTimer(delayMs: Millis, callback: () => void): Timer;
@@ -41,6 +41,7 @@ export interface HostPort {
   readonly port: number;
 }
 
+/** Where a UDP socket is bound, and who hears of it. */
 export interface UdpOptions {
   /** Address to bind; omitted: all addresses, dual-stack where the runtime can. */
   readonly host?: string;
@@ -49,6 +50,7 @@ export interface UdpOptions {
   readonly handler: UdpHandler;
 }
 
+/** What a UDP socket tells. */
 export interface UdpHandler {
   /** `bytes` is borrowed until the call returns. */
   datagram(bytes: Uint8Array, from: HostPort): void;
@@ -58,6 +60,7 @@ export interface UdpHandler {
   unreachable(to: HostPort | undefined): void;
 }
 
+/** A bound UDP socket. */
 export interface UdpSocket {
   readonly local: HostPort;
   /**
@@ -70,6 +73,7 @@ export interface UdpSocket {
   close(): void;
 }
 
+/** Where a link goes, and how far the other end is trusted. */
 export interface LinkTarget extends HostPort {
   /** Omitted: plaintext. */
   readonly tls?: {
@@ -79,6 +83,7 @@ export interface LinkTarget extends HostPort {
   };
 }
 
+/** What a link tells, in this order: `open`, any number of `data` and `drain`, `closed`. */
 export interface LinkHandler {
   open(): void;
   /** `bytes` is borrowed until the call returns. */
@@ -89,6 +94,7 @@ export interface LinkHandler {
   closed(error?: Error): void;
 }
 
+/** A reliable byte link. */
 export interface Link {
   /** Copies or takes the bytes before it returns; false: more than 1 MiB waits, `drain` will follow. */
   write(bytes: Uint8Array): boolean;
@@ -99,6 +105,7 @@ export interface Link {
   unref(): void;
 }
 
+/** Where links are accepted. */
 export interface ListenOptions {
   readonly host: string;
   readonly port: number;
@@ -106,6 +113,7 @@ export interface ListenOptions {
   readonly tls?: { readonly certificate: string; readonly key: string };
 }
 
+/** Accepts links until it is closed. */
 export interface LinkServer {
   readonly local: HostPort;
   close(): Promise<void>;

@@ -11,6 +11,7 @@ export const CONTACTS = 4_096;
 export const REGISTRY_ANSWERS = 4_096;
 /** DP 7.2: how long an answer of the registry counts. */
 export const POSITIVE_MS: Millis = 60_000;
+/** DP 7.2: how long a refusal of the registry counts. */
 export const NEGATIVE_MS: Millis = 5_000;
 const NEVER: Millis = Number.NEGATIVE_INFINITY;
 

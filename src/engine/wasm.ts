@@ -58,6 +58,7 @@ export interface WasmEngine extends Engine {
   readonly exports: WasmExports;
 }
 
+/** Which of the builds to run. */
 export interface WasmEngineOptions {
   /** Omitted: relaxed SIMD where the runtime validates it. */
   readonly build?: 'simd' | 'relaxed';

@@ -20,8 +20,9 @@ export const BEACON = {
   notify: 10,
 } as const;
 
-/** Bytes in front of the frame in a relay and in a delivery. */
+/** Bytes in front of the frame in a relay. */
 export const RELAY_BYTES = 9;
+/** Bytes in front of the frame in a delivery. */
 export const DELIVERY_BYTES = 5;
 
 const TYPE = 0;

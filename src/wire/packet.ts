@@ -46,6 +46,7 @@ export const PORT = {
 
 /** Source ports that we choose (DP 1.5). Peers may use any (DP 5.14). */
 export const EPHEMERAL_FIRST = 49152;
+/** The last of them. */
 export const EPHEMERAL_LAST = 65535;
 
 /** Every node of a network ≠ 0; expanded by the sender, never on the wire (DP 5.13). */
