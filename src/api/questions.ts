@@ -103,13 +103,21 @@ export class Questions {
     let after: unknown;
     for (let page = 0; page < FIND_PAGES; page++) {
       const fields = { type: 'find_nodes', tag, requester_id, ...(after === undefined ? {} : { after }) };
-      const answer = await this.request({ fields, challenge, isIdempotent: true });
+      const answer = await this.request({ fields, challenge, isIdempotent: true }).catch(unsupported);
       if (Array.isArray(answer.nodes)) found.push(...(answer.nodes as RegistryObject[]).map(foundOf));
       after = answer.next;
       if (after === undefined) break;
     }
     return found;
   }
+}
+
+/** Registries of others refuse what they do not know, in words that say nothing (CP 1.4). */
+function unsupported(error: unknown): never {
+  if (!(error instanceof PilotError) || error.code !== 'REGISTRY_REFUSED') throw error;
+  throw new PilotError('NOT_SUPPORTED', 'Cannot find agents by tag: this rendezvous does not know how', {
+    cause: error,
+  });
 }
 
 function foundOf(node: { readonly [field: string]: unknown }): FoundAgent {

@@ -1,8 +1,10 @@
 /** Starting, finding, datagrams, failures and the end of real agents. */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
 import { Address, Agent } from '../../bindings/node/index.ts';
+import { emitJsonFrame } from '../../src/wire/registry.ts';
 import { agent, befriend, codeOf, connected, directory, eventually, friends, rendezvous } from './rig.ts';
 
 test('agents get different addresses; one identity keeps its own', async () => {
@@ -78,6 +80,25 @@ test('names and tags find those who show themselves', async () => {
   await eventually(() => true);
   expect(await codeOf(alice.find({ tag: 'nothing' }))).toBe('resolved');
   expect(await alice.find({ tag: 'nothing' })).toEqual([]);
+});
+
+test('a rendezvous of others that cannot find by tag is told apart', async () => {
+  const server = await rendezvous();
+  const refusal = emitJsonFrame({ type: 'error', error: 'request failed' });
+  // Between agent and registry: what the existing network does not know is refused as it would.
+  const between = createServer((near) => {
+    const far = connect(server.port, '127.0.0.1');
+    far.pipe(near);
+    near.on('data', (bytes) => (String(bytes).includes('find_nodes') ? near.write(refusal) : far.write(bytes)));
+    near.on('close', () => far.destroy());
+    near.on('error', () => far.destroy());
+    far.on('error', () => near.destroy());
+  });
+  await new Promise<void>((resolve) => between.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void between.close());
+  const alice = await agent(`pilot://127.0.0.1:${(between.address() as AddressInfo).port}`);
+  expect(await codeOf(alice.find({ tag: 'search' }))).toBe('NOT_SUPPORTED');
+  await alice.close();
 });
 
 test('datagrams arrive with their sender; what cannot be sent is an error', async () => {
