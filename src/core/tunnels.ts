@@ -109,6 +109,8 @@ export class Tunnels {
       this.#begin(now, peer);
       return;
     }
+    // Where it was before it probably still is; a registry that is down must not hold that up.
+    if (peer.path.direct !== NO_PATH) this.#begin(now, peer);
     peer.isLocating = true;
     peer.isUnknown = false;
     directory.location(now, peer.id, (at, found) => {
