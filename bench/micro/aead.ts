@@ -1,0 +1,152 @@
+/**
+ * M1 to M4: AES-256-GCM. One packet of `size` bytes with 4 bytes of aad is sealed or opened; keys are set up before.
+ * `engine` rows are the same packets through `Engine.seal` and `Engine.open`, which also write or check header, CRC, counter
+ * and window, while their peers do nothing but the AEAD.
+ */
+import type { WasmEngine } from '../../src/engine/wasm.ts';
+import { aeadPeers, SECRETS } from './aead-peers.ts';
+import { type Contestant, contest, type Measurement } from './contest.ts';
+import { BUILDS, fresh, makeEngine, makeEngines, pattern, takeArea, WASM } from './engines.ts';
+import { FrameRig } from './frames.ts';
+
+/** Sizes of packets: headers alone; 64, 222, 1 166 and 1 400 bytes of payload; a page; the largest there can be. */
+const SIZES = [34, 98, 256, 1200, 1434, 4096, 65_507];
+const NATIVE = ['node:crypto', 'webcrypto'];
+const LIBRARIES = ['noble', 'stablelib'];
+const TAG = 16;
+
+/** All of M1 to M4. */
+export function aead(): Measurement[] {
+  const kernels = makeEngines().map(prepared);
+  return [
+    ...SIZES.flatMap((size) => [sealing(kernels, size), opening(kernels, size)]),
+    ...SIZES.flatMap((size) => [engineSealing(size), engineOpening(size)]),
+    expanding(kernels),
+  ];
+}
+
+/** An engine with the key expanded and the other inputs in its memory. */
+interface Kernel {
+  readonly engine: WasmEngine;
+  readonly context: number;
+  readonly noncePtr: number;
+  readonly aadPtr: number;
+  readonly dataPtr: number;
+  /** Bytes at `dataPtr`. */
+  readonly room: number;
+  readonly keyPtr: number;
+}
+
+function prepared(engine: WasmEngine): Kernel {
+  const { start, length } = takeArea(engine);
+  const context = Math.ceil(start / 64) * 64;
+  const keyPtr = context + Math.ceil(engine.exports.contextBytes() / 64) * 64;
+  const noncePtr = keyPtr + 64;
+  const aadPtr = noncePtr + 64;
+  const dataPtr = aadPtr + 64;
+  engine.memory.set(SECRETS.key, keyPtr);
+  engine.memory.set(SECRETS.nonce, noncePtr);
+  engine.memory.set(SECRETS.aad, aadPtr);
+  engine.exports.gcmExpand(keyPtr, context);
+  return { engine, context, noncePtr, aadPtr, dataPtr, room: start + length - dataPtr, keyPtr };
+}
+
+function title(what: string, size: number): string {
+  return `${size < 256 ? 'M1' : size === 256 ? 'M2' : 'M3'} ${what} ${size}`;
+}
+
+function comparisons(what: string, size: number) {
+  return [
+    { name: title(what, size), subjects: WASM, peers: NATIVE },
+    { name: `M4 ${what} ${size}`, subjects: WASM, peers: LIBRARIES },
+  ];
+}
+
+function sealing(kernels: readonly Kernel[], size: number): Measurement {
+  return contest(comparisons('seal', size), async () => [
+    ...kernels.map((kernel) => sealer(kernel, size)),
+    ...(await aeadPeers(size)).map(({ seal, ...peer }) => ({ ...peer, run: seal })),
+  ]);
+}
+
+function opening(kernels: readonly Kernel[], size: number): Measurement {
+  return contest(comparisons('open', size), async () => [
+    ...kernels.map((kernel) => opener(kernel, size)),
+    ...(await aeadPeers(size)).map(({ open, ...peer }) => ({ ...peer, run: open })),
+  ]);
+}
+
+function sealer({ engine, context, noncePtr, aadPtr, dataPtr }: Kernel, size: number): Contestant {
+  const loop = fresh((exports: WasmEngine['exports'], args: readonly number[]) => {
+    const [contextAt, nonceAt, aadAt, dataAt, length] = args as [number, number, number, number, number];
+    return (count: number): void => {
+      for (let i = 0; i < count; i++) exports.gcmSeal(contextAt, nonceAt, aadAt, 4, dataAt, length);
+    };
+  });
+  const run = loop(engine.exports, [context, noncePtr, aadPtr, dataPtr, size]);
+  return { name: engine.name, version: '', run };
+}
+
+/** Opening is in place and destroys the message, so there are many of them, made anew before each sample. */
+function opener(kernel: Kernel, size: number): Contestant {
+  const { engine, context, noncePtr, aadPtr, dataPtr, room } = kernel;
+  // Not a power of two for any size: those would put all messages into the same few sets of the cache.
+  const stride = ((size + TAG + 63) & ~63) | 64;
+  const most = Math.min(256, Math.floor(room / stride));
+  engine.memory.set(pattern(size), dataPtr);
+  engine.exports.gcmSeal(context, noncePtr, aadPtr, 4, dataPtr, size);
+  const sealed = new Uint8Array(most * stride);
+  for (let i = 0; i < most; i++) sealed.set(engine.memory.subarray(dataPtr, dataPtr + size + TAG), i * stride);
+  const loop = fresh((exports: WasmEngine['exports'], args: readonly number[]) => {
+    const [contextAt, nonceAt, aadAt, dataAt, length, step] = args as [number, number, number, number, number, number];
+    return (count: number): void => {
+      let opened = 0;
+      for (let i = 0; i < count; i++)
+        opened += exports.gcmOpen(contextAt, nonceAt, aadAt, 4, dataAt + i * step, length);
+      if (opened !== count) throw new Error(`opened ${opened} of ${count}`);
+    };
+  });
+  return {
+    name: engine.name,
+    version: '',
+    most,
+    prepare: (count) => engine.memory.set(sealed.subarray(0, count * stride), dataPtr),
+    run: loop(engine.exports, [context, noncePtr, aadPtr, dataPtr, size, stride]),
+  };
+}
+
+function engineSealing(size: number): Measurement {
+  const row = { name: title('engine seal', size), subjects: WASM, peers: ['node:crypto'] };
+  return contest([row], async () => [
+    ...BUILDS.map((build) => {
+      const rig = new FrameRig(makeEngine(build), size);
+      return { name: rig.engine.name, version: '', run: rig.sealer() };
+    }),
+    ...(await aeadPeers(size, 'node:crypto')).map(({ seal, ...peer }) => ({ ...peer, run: seal })),
+  ]);
+}
+
+function engineOpening(size: number): Measurement {
+  const row = { name: title('engine open', size), subjects: WASM, peers: ['node:crypto'] };
+  return contest([row], async () => [
+    ...BUILDS.map((build) => {
+      const rig = new FrameRig(makeEngine(build), size);
+      return { ...rig.receiver(1), name: rig.engine.name, version: '' };
+    }),
+    ...(await aeadPeers(size, 'node:crypto')).map(({ open, ...peer }) => ({ ...peer, run: open })),
+  ]);
+}
+
+/** What a key costs before its first packet. */
+function expanding(kernels: readonly Kernel[]): Measurement {
+  return contest([{ name: 'M1 expand', subjects: WASM, peers: ['stablelib'] }], async () => [
+    ...kernels.map(({ engine, keyPtr, context }) => ({
+      name: engine.name,
+      version: '',
+      run: fresh((exports: WasmEngine['exports'], keyAt: number, contextAt: number) => (count: number): void => {
+        for (let i = 0; i < count; i++) exports.gcmExpand(keyAt, contextAt);
+      })(engine.exports, keyPtr, context),
+    })),
+    ...(await aeadPeers(34, 'stablelib')).flatMap(({ expand, ...peer }) => (expand ? [{ ...peer, run: expand }] : [])),
+  ]);
+}

@@ -1,0 +1,220 @@
+/**
+ * The measuring itself: all contestants of a contest take turns in one process, round after round, so that whatever else
+ * the machine does meets all of them; and all contests of a group take turns as well, so that half a minute of a busy
+ * neighbour, who shares our vector units, does not meet all rounds of one. One sample is many operations; tinybench takes the
+ * samples and their time.
+ *
+ * Time is the CPU time of the process, which others on the machine do not stretch; its clock has steps of 1 µs, hence the
+ * length of a sample. Where a runtime has none it is the time of day.
+ */
+import { Bench, type Task } from 'tinybench';
+import type { PeerResult, Row } from './record.ts';
+import { median, quantile } from './statistics.ts';
+import { targetOf } from './targets.ts';
+
+/** One way to do the work. */
+export interface Contestant {
+  readonly name: string;
+  readonly version: string;
+  /** Does the work `count` times, one after the other; checks itself and throws when it went wrong. */
+  run(count: number): unknown;
+  /** Untimed, before each `run(count)`. */
+  prepare?(count: number): void;
+  readonly isAsync?: boolean;
+  /** The most operations that one preparation is good for; a multiple of `step`. */
+  readonly most?: number;
+  /** Operations come in so many at once. */
+  readonly step?: number;
+}
+
+/** Which contestants a row of the report compares. Those that are not there, in this runtime, are left out. */
+export interface Comparison {
+  readonly name: string;
+  readonly subjects: readonly string[];
+  readonly peers: readonly string[];
+}
+
+/** How much to measure. */
+export interface Effort {
+  readonly rounds: number;
+  /** Samples of each contestant in a round. */
+  readonly samples: number;
+  /** How long one sample shall take. */
+  readonly sampleNs: number;
+  readonly isQuick: boolean;
+}
+
+/** Something that gives rows. */
+export interface Measurement {
+  /** Names of the rows, by which `--only` selects. */
+  readonly names: readonly string[];
+  /** Prepares it and warms it up. */
+  start(effort: Effort): Promise<Running>;
+}
+
+/** A measurement under way. */
+export interface Running {
+  /** One of `effort.rounds`. @param turn - Its number. */
+  round(turn: number): Promise<void>;
+  finish(): readonly Row[];
+}
+
+/** Full and quick runs. */
+export const EFFORT: { readonly full: Effort; readonly quick: Effort } = {
+  full: { rounds: 40, samples: 5, sampleNs: 500_000, isQuick: false },
+  quick: { rounds: 10, samples: 3, sampleNs: 200_000, isQuick: true },
+};
+
+/** V8 compiles Wasm anew, for speed, after about 1 500 calls. */
+const WARM_OPERATIONS = 3_000;
+const WARM_MS = 40;
+/** Enough for one that needs milliseconds for one operation. */
+const WARM_LIMIT_MS = 400;
+/** For the compilers, which work in threads of their own. */
+const SETTLE_MS = 30;
+/** A sample of less would say more about the loop around it. */
+const FEWEST = 100;
+const MOST = 16_384;
+
+const processClock = globalThis.process?.cpuUsage;
+
+/** What time is measured on. */
+export const CLOCK: string = processClock === undefined ? 'wall' : 'cpu';
+
+/** @returns Milliseconds since some moment. */
+export function now(): number {
+  if (processClock === undefined) return performance.now();
+  const { user, system } = processClock.call(process);
+  return (user + system) / 1000;
+}
+
+/** A contest as a measurement. @param enter - Makes the contestants; called when it is their turn. */
+export function contest(
+  rows: readonly Comparison[],
+  enter: () => readonly Contestant[] | Promise<readonly Contestant[]>,
+): Measurement {
+  const start = async (effort: Effort): Promise<Running> => {
+    const entries: Entry[] = [];
+    for (const contestant of await enter()) entries.push(await entered(contestant, effort));
+    const tasks = tasksOf(entries, effort);
+    const round = async (turn: number): Promise<void> => {
+      for (let i = 0; i < entries.length; i++) {
+        // Each round begins with another, so that nobody always follows the same one's garbage.
+        const at = (i + turn) % entries.length;
+        await takeSamples(tasks[at]!, entries[at]!);
+      }
+    };
+    return { round, finish: () => rows.flatMap((row) => reported(row, entries)) };
+  };
+  return { names: rows.map(({ name }) => name), start };
+}
+
+/** A measurement without rounds. */
+export function once(names: readonly string[], measure: (effort: Effort) => readonly Row[]): Measurement {
+  const start = async (effort: Effort): Promise<Running> => {
+    const rows = measure(effort);
+    return { round: async () => {}, finish: () => rows };
+  };
+  return { names, start };
+}
+
+interface Entry {
+  readonly contestant: Contestant;
+  /** Operations in a sample. */
+  readonly count: number;
+  /** Nanoseconds per operation: all samples, and the median of each round. */
+  readonly samples: number[];
+  readonly medians: number[];
+}
+
+async function entered(contestant: Contestant, effort: Effort): Promise<Entry> {
+  const { most = MOST, step = 1 } = contestant;
+  const fitting = (count: number): number => Math.min(Math.ceil(count / step) * step, most);
+  const time = async (count: number): Promise<number> => {
+    contestant.prepare?.(count);
+    const start = now();
+    const result = contestant.run(count);
+    if (contestant.isAsync) await result;
+    return now() - start;
+  };
+  let operations = 0;
+  let spent = 0;
+  while ((operations < WARM_OPERATIONS || spent < WARM_MS) && spent < WARM_LIMIT_MS) {
+    const count = fitting(spent === 0 ? 1 : FEWEST);
+    spent += Math.max(await time(count), 1e-3);
+    operations += count;
+  }
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  const trial = fitting(Math.ceil((operations / spent) * 0.5));
+  const operationNs = Math.max(((await time(trial)) / trial) * 1e6, 1);
+  const wanted = Math.ceil(effort.sampleNs / operationNs);
+  // Fewer than FEWEST only where they would take four times as long as a sample should.
+  const fewest = FEWEST * operationNs > 4 * effort.sampleNs ? 1 : FEWEST;
+  return { contestant, count: fitting(Math.max(wanted, fewest)), samples: [], medians: [] };
+}
+
+function tasksOf(entries: readonly Entry[], effort: Effort): Task[] {
+  const bench = new Bench({
+    now,
+    time: 0,
+    iterations: effort.samples,
+    warmup: false,
+    retainSamples: true,
+    subtractTimerOverhead: true,
+    throws: true,
+  });
+  return entries.map((entry) => addTask(bench, entry));
+}
+
+function addTask(bench: Bench, entry: Entry): Task {
+  const { contestant, count } = entry;
+  const isAsync = contestant.isAsync === true;
+  bench.add(contestant.name, () => contestant.run(count), {
+    async: isAsync,
+    ...(contestant.prepare && { beforeEach: () => contestant.prepare?.(count) }),
+  });
+  return bench.getTask(contestant.name)!;
+}
+
+async function takeSamples(task: Task, entry: Entry): Promise<void> {
+  task.reset();
+  if (entry.contestant.isAsync) await task.run();
+  else task.runSync();
+  const { result } = task;
+  if (result.state !== 'completed') throw new Error(`${entry.contestant.name}: ${result.state}`);
+  const samples = result.latency.samples!.map((ms) => (ms * 1e6) / entry.count);
+  entry.samples.push(...samples);
+  entry.medians.push(median(samples));
+}
+
+function reported(row: Comparison, entries: readonly Entry[]): Row[] {
+  const named = (name: string): Entry[] => entries.filter(({ contestant }) => contestant.name === name);
+  const peers = row.peers.flatMap(named);
+  return row.subjects.flatMap(named).map((subject) => {
+    const results = peers.map((peer): [string, PeerResult] => [peer.contestant.name, compared(subject, peer)]);
+    return withTarget({
+      name: row.name,
+      subject: subject.contestant.name,
+      unit: 'ns',
+      median: median(subject.medians),
+      p95: quantile(subject.samples, 0.95),
+      better: 'lower',
+      peers: Object.fromEntries(results),
+    });
+  });
+}
+
+/** The row with the target for it, if there is one. */
+export function withTarget(row: Row): Row {
+  const target = targetOf(row.name, row.subject);
+  return target === undefined ? row : { ...row, target };
+}
+
+function compared(subject: Entry, peer: Entry): PeerResult {
+  return {
+    version: peer.contestant.version,
+    median: median(peer.medians),
+    ratio: median(subject.medians) / median(peer.medians),
+    best: quantile(subject.samples, 0.1) / quantile(peer.samples, 0.1),
+  };
+}

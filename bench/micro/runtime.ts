@@ -1,0 +1,95 @@
+/**
+ * What differs between Node, Deno and Bun, and what a run must say of where it ran. Peers come from the cache that
+ * `bench/install.mjs` fills; what a runtime cannot load is noted, not passed over.
+ */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism, cpus } from 'node:os';
+import { pathToFileURL } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+interface Globals {
+  readonly Bun?: { readonly version: string; gc(isSync: boolean): void };
+  readonly Deno?: { readonly version: { readonly deno: string } };
+}
+
+const { Bun, Deno } = globalThis as Globals;
+const CACHE = new URL('../../.cache/bench/package.json', import.meta.url);
+const fromCache = createRequire(CACHE);
+
+/** Peers that could not be loaded. */
+export const absent: string[] = [];
+
+/** `node 20.20.2`, `deno 2.9.6`, `bun 1.4.5`. */
+export function runtimeName(): string {
+  if (Bun !== undefined) return `bun ${Bun.version}`;
+  return Deno === undefined ? `node ${process.versions.node}` : `deno ${Deno.version.deno}`;
+}
+
+/** Processor, cores, system. */
+export function machineName(): string {
+  return `${cpus()[0]?.model ?? 'unknown'} × ${availableParallelism()}, ${process.platform} ${process.arch}`;
+}
+
+/** The commit that is checked out, with a plus sign when what is measured differs from it. */
+export function commitName(): string {
+  const git = (...args: string[]): string => {
+    const cwd = new URL('../..', import.meta.url);
+    return execFileSync('git', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+  };
+  try {
+    const isChanged = git('status', '--porcelain', 'assembly', 'src/engine', 'bench/micro') !== '';
+    return git('rev-parse', '--short', 'HEAD') + (isChanged ? '+' : '');
+  } catch {
+    return 'unknown';
+  }
+}
+
+/** Version of a part of the runtime, such as `openssl`. */
+export function versionOf(part: string): string {
+  const version = process.versions[part];
+  return `${runtimeName()}${version === undefined ? '' : ` (${part} ${version})`}`;
+}
+
+/** A peer from the cache. */
+export interface Peer<T> {
+  readonly version: string;
+  readonly module: T;
+}
+
+/** Loads a peer. @returns Undefined, and a note in `absent`, when this runtime cannot. */
+export async function loadPeer<T>(packageName: string, path = ''): Promise<Peer<T> | undefined> {
+  try {
+    const file = fromCache.resolve(packageName + path);
+    const loaded = (await import(pathToFileURL(file).href)) as T & { default?: T };
+    return { version: installedVersion(packageName), module: loaded.default ?? loaded };
+  } catch (error) {
+    note(packageName, error);
+    return undefined;
+  }
+}
+
+/** Notes that a contestant is missing. */
+export function note(name: string, error: unknown): void {
+  const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
+  // Without the paths of this machine: what is written here is kept.
+  const line = `${name}: ${reason?.replace(/(file:\/\/)?(\/[\w.@-]+){2,}/g, '…')}`;
+  if (!absent.includes(line)) absent.push(line);
+}
+
+/** Collects garbage, all of it, where the runtime lets us. */
+export function collectGarbage(): void {
+  if (Bun !== undefined) {
+    Bun.gc(true);
+    return;
+  }
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+}
+
+function installedVersion(packageName: string): string {
+  const path = new URL(`node_modules/${packageName}/package.json`, CACHE);
+  return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
+}

@@ -1,0 +1,129 @@
+// Writes what bench/results holds into bench/README.md, as tables between two marks, and draws a picture for each group.
+//
+//   npm run bench:report
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { dotPlot } from './dot-plot.mjs';
+
+const BENCH = dirname(fileURLToPath(import.meta.url));
+const RESULTS = join(BENCH, 'results');
+const README = join(BENCH, 'README.md');
+const FIRST_MARK = '<!-- results: made by report.mjs -->';
+const LAST_MARK = '<!-- end of results -->';
+
+/** Rows by the first word of their name. */
+const GROUPS = [
+  { name: 'aead', title: 'AES-256-GCM', rows: /^M[1-4] / },
+  { name: 'receive', title: 'Receiving a frame', rows: /^M5 / },
+  { name: 'crc', title: 'CRC-32', rows: /^M6 / },
+  { name: 'routes', title: 'Finding a session', rows: /^M7 / },
+  { name: 'packet', title: 'Reading and writing a record', rows: /^M8 / },
+  { name: 'size', title: 'Size of the modules', rows: /^M9 / },
+  { name: 'timing', title: 'Constant time', rows: /^timing / },
+];
+
+function readRuns() {
+  const names = readdirSync(RESULTS).filter((name) => name.endsWith('.json'));
+  // node-20 before node-22, then the others by name.
+  names.sort((a, b) => Number(b.startsWith('node')) - Number(a.startsWith('node')) || (a < b ? -1 : 1));
+  return names.map((name) => JSON.parse(readFileSync(join(RESULTS, name), 'utf8')));
+}
+
+/** One line for each row, subject and peer that occurs in any run. */
+function linesOf(runs, pattern) {
+  const lines = new Map();
+  runs.forEach((run, at) => {
+    for (const row of run.rows.filter(({ name }) => pattern.test(name))) {
+      const named = Object.keys(row.peers);
+      // A line of its own for a target that is about no peer.
+      const peers = named.length === 0 || (row.target && !row.target.peer) ? ['', ...named] : named;
+      for (const peer of peers) {
+        const key = [row.name, row.subject, peer].join('\n');
+        const line = lines.get(key) ?? { name: row.name, subject: row.subject, peer, cells: runs.map(() => undefined) };
+        line.cells[at] = cellOf(row, peer);
+        lines.set(key, line);
+      }
+    }
+  });
+  return [...lines.values()];
+}
+
+function isAimed({ cells }) {
+  return cells.some((cell) => cell?.target !== undefined);
+}
+
+/** Lines that a target is about, and of the other rows the first peer; all are in the JSON. */
+function shortened(lines) {
+  const rowOf = ({ name, subject }) => `${name}\n${subject}`;
+  const aimed = new Set(lines.filter(isAimed).map(rowOf));
+  const first = new Map(lines.toReversed().map((line) => [rowOf(line), line]));
+  return lines.filter((line) => isAimed(line) || (!aimed.has(rowOf(line)) && first.get(rowOf(line)) === line));
+}
+
+/** What one run says: the ratio where there is a peer, and the target where it is about this peer. */
+function cellOf(row, peer) {
+  const { target, unit, median } = row;
+  const value = peer === '' ? median : row.peers[peer].ratio;
+  const isAbout = target !== undefined && (target.peer ?? '') === (isFastest(row, peer) ? 'fastest' : peer);
+  return { value, unit: peer === '' ? unit : '', median, medianUnit: unit, target: isAbout ? target : undefined };
+}
+
+function isFastest({ target, peers }, peer) {
+  if (target?.peer !== 'fastest') return false;
+  return Object.values(peers).every(({ median }) => median >= peers[peer].median);
+}
+
+function isMet({ value, target }) {
+  return value <= (target.most ?? value) && value >= (target.least ?? value);
+}
+
+function tableOf(runs, lines) {
+  const head = ['row', 'subject', 'peer', 'target', ...runs.map(({ runtime }) => runtime)];
+  const body = lines.map(({ name, subject, peer, cells }) => {
+    const target = cells.find((cell) => cell?.target !== undefined)?.target;
+    return [name, subject, peer, target === undefined ? '' : limitText(target, cells), ...cells.map(cellText)];
+  });
+  return [head, head.map(() => '---'), ...body].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+}
+
+function limitText({ most, least }, cells) {
+  const unit = cells.find((cell) => cell !== undefined).unit;
+  return most === undefined ? `≥ ${figure(least, unit)}` : `≤ ${figure(most, unit)}`;
+}
+
+function cellText(cell) {
+  if (cell === undefined) return '';
+  const { value, unit, median, medianUnit, target } = cell;
+  const text = unit === '' ? `${figure(value, '')} (${figure(median, medianUnit)})` : figure(value, unit);
+  if (target === undefined) return text;
+  return isMet(cell) ? `${text} ✓` : `**${text}** ✗`;
+}
+
+function figure(value, unit) {
+  if (unit === '') return value >= 10 ? value.toFixed(0) : value >= 1 ? value.toFixed(2) : value.toFixed(3);
+  if (unit === 'ns' && value >= 10_000) return `${(value / 1000).toPrecision(3)} µs`;
+  if (unit === 't') return value.toFixed(1);
+  return `${value >= 100 ? Math.round(value) : value.toPrecision(3)} ${unit}`;
+}
+
+function provenance(runs) {
+  const lines = runs.map(({ runtime, commit, machine, date, absent }) => {
+    const missing = absent.length > 0 ? `; without ${absent.map((line) => line.split(':')[0]).join(', ')}` : '';
+    return `- ${runtime}: commit ${commit}, ${machine}, ${date.slice(0, 10)}${missing}`;
+  });
+  return lines.join('\n');
+}
+
+const runs = readRuns();
+const sections = GROUPS.map(({ name, title, rows }) => {
+  const lines = linesOf(runs, rows);
+  const aimed = lines.filter(isAimed);
+  const runtimes = runs.map(({ runtime }) => runtime);
+  writeFileSync(join(RESULTS, `${name}.svg`), dotPlot(title, runtimes, aimed));
+  return `### ${title}\n\n![${title}](results/${name}.svg)\n\n${tableOf(runs, shortened(lines))}\n`;
+});
+const text = readFileSync(README, 'utf8');
+const [before, rest] = text.split(FIRST_MARK);
+const after = rest.split(LAST_MARK)[1];
+writeFileSync(README, `${before}${FIRST_MARK}\n\n${provenance(runs)}\n\n${sections.join('\n')}\n${LAST_MARK}${after}`);
