@@ -300,7 +300,7 @@ export class Driver {
       this.#timerAt = Number.POSITIVE_INFINITY;
       if (this.#isClosed) return;
       const after = this.now();
-      if (after - at > GAP_MS) this.endpoint.handleWake(after);
+      if (after - Math.max(at, now) > GAP_MS) this.endpoint.handleWake(after);
       this.endpoint.handleTimeout(after);
       this.#drain(after);
     });

@@ -68,4 +68,9 @@ export class Buckets {
     this.#buckets.set(source, bucket);
     return bucket.take(now);
   }
+
+  /** When the source's next token will be there. */
+  nextAt(now: Millis, source: string | number): Millis {
+    return this.#buckets.get(source)?.nextAt(now) ?? now;
+  }
 }

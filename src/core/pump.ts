@@ -90,7 +90,8 @@ export class Pump {
     }
     const path = pathOf(peer);
     for (let sent = 0; sent < most; sent++) {
-      const delayedUntil = this.#pace(now, stream, path);
+      const isSyn = connection.state === 'SYN_SENT' && !peer.isOwn;
+      const delayedUntil = this.#nextAt(now, stream, path, isSyn);
       if (delayedUntil > now) {
         this.#streams.park(stream);
         this.#delays.set(stream.id, delayedUntil);
@@ -103,6 +104,8 @@ export class Pump {
         this.#streams.settle(now, stream);
         return sent;
       }
+      if (path === NO_PATH) this.#relayed.take(now);
+      if (isSyn) this.#syns.take(now, peer.id);
       connection.copyPayload(this.#segment, this.#engine.memory, this.#departures.payloadAt(slot));
       this.#stage(slot, stream, session, path);
       this.#note(now, stream);
@@ -116,11 +119,9 @@ export class Pump {
   }
 
   /** When the stream's next packet may leave. */
-  #pace(now: Millis, stream: Stream, path: number): Millis {
-    const { peer, connection } = stream;
-    if (path === NO_PATH && !this.#relayed.take(now)) return this.#relayed.nextAt(now);
-    if (connection.state !== 'SYN_SENT' || peer.isOwn) return now;
-    return this.#syns.take(now, peer.id) ? now : now + 1_000 / SYN_PER_SECOND;
+  #nextAt(now: Millis, stream: Stream, path: number, isSyn: boolean): Millis {
+    const relayedAt = path === NO_PATH ? this.#relayed.nextAt(now) : now;
+    return isSyn ? Math.max(relayedAt, this.#syns.nextAt(now, stream.peer.id)) : relayedAt;
   }
 
   #stage(slot: number, stream: Stream, session: number, path: number): void {
