@@ -49,7 +49,7 @@ export function storeU64(ptr: usize, value: u64): void {
  * Looks up 16 bytes at once: lane i of the result is `table[index[i]]`. Constant time: nothing leaves the registers.
  * The relaxed instruction is one `pshufb` on x86; the plain one pays for defined results above 15.
  *
- * @param index - Every lane < 16; above that the two builds differ.
+ * @param index - Every lane < 16, or > 0x7f, where the result is 0; between these the two builds differ.
  */
 // @ts-ignore: decorator
 @inline
@@ -75,6 +75,7 @@ export function firstBytes(n: usize): v128 {
 // @ts-ignore: decorator
 @inline
 export function loadBytes(ptr: usize, len: usize): v128 {
+  if (len == 4) return v128.load32_zero(ptr);
   if (len == 16) return v128.load(ptr);
   let low: u64 = 0;
   let high: u64 = 0;

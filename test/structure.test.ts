@@ -23,12 +23,11 @@ const LONG_FILES: Record<string, { most: number; why: string }> = {
   'src/core/connection.ts': { most: 464, why: 'owed: the keepalive is an idea of its own' },
 };
 const LONG_FUNCTIONS: Record<string, { most: number; why: string }> = {
-  'assembly/crypto/aes.ts#encryptPlanes': { most: 209, why: 'a kernel: generated form, no calls in between' },
+  'assembly/crypto/aes.ts#encrypt8': { most: 210, why: 'a kernel: generated form, no calls in between' },
 };
 const MANY_PARAMETERS: Record<string, { most: number; why: string }> = {
   'assembly/crypto/gcm.ts#gcmSeal': { most: 6, why: 'a Wasm export' },
   'assembly/crypto/gcm.ts#gcmOpen': { most: 6, why: 'a Wasm export' },
-  'assembly/crypto/gcm.ts#ghashMessage': { most: 5, why: 'inlined into both of them; memory has no objects to pass' },
   'src/engine/wasm.ts#gcmSeal': { most: 6, why: 'the type of a Wasm export' },
   'src/engine/wasm.ts#gcmOpen': { most: 6, why: 'the type of a Wasm export' },
   'test/assembly/gcm.test.ts#known': { most: 5, why: 'a row of a table' },

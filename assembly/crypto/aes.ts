@@ -7,42 +7,35 @@
  * MixColumns are rotations of 32-bit lanes: one instruction, where the column-major order of FIPS 197 needs a mask.
  */
 import { swizzle } from '../bytes';
+import {
+  AES4_KEY_BYTES, aes4Init, aes4Keys, encryptShort, LAST_KEY, SBOX_CONSTANT, SHIFT_ROWS, SHIFT_ROWS_OUT, transposed,
+} from './aes4';
 
 /** Bytes of one set of eight planes. */
 export const PLANES_BYTES: usize = 128;
 /** Rounds between the first key addition and the last round. */
-const MIDDLE_ROUNDS: i32 = 13;
-/** Round keys 0 … 14 as planes. */
-export const AES_KEY_BYTES: usize = 15 * PLANES_BYTES;
+const MIDDLE_ROUNDS: usize = 13;
+/** Where the round keys of aes4.ts are, behind round keys 1 … 13 as planes. Keys 0 and 14 are only there. */
+export const AES4_KEYS: usize = MIDDLE_ROUNDS * PLANES_BYTES;
+/** Bytes of an expanded key. */
+export const AES_KEY_BYTES: usize = AES4_KEYS + AES4_KEY_BYTES;
 
-/** ShiftRows, row-major: position 4r + c comes from 4r + (c + r) mod 4. */
-const SHIFT_ROWS: usize = memory.data<u8>([0, 1, 2, 3, 5, 6, 7, 4, 10, 11, 8, 9, 15, 12, 13, 14], 16);
-/** ShiftRows of the last round, which also returns to the byte order of FIPS 197: position 4c + r. */
-const SHIFT_ROWS_OUT: usize = memory.data<u8>([0, 5, 10, 15, 1, 6, 11, 12, 2, 7, 8, 13, 3, 4, 9, 14], 16);
-/** Between the byte order of FIPS 197 and row-major; its own inverse. */
-const TRANSPOSE: usize = memory.data<u8>([0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15], 16);
-
-/** Planes given to `encryptPlanes`. */
+/** Planes given to `encrypt8`, round key 0 added. */
 export const STATE: usize = memory.data(128, 16);
 /** Round keys 0 … 14 in byte order while a key is expanded; wiped afterwards. */
 const SCHEDULE: usize = memory.data(15 * 16, 16);
-/** Two round keys that turn `encryptPlanes` without middle rounds into SubBytes: zero, and the S-box constant 0x63. */
-const SUB_BYTES_KEYS: usize = memory.data(256, 16);
-/** Where SubBytes leaves its eight equal blocks, and what is XORed to them. */
-const SUB_BYTES_OUT: usize = memory.data(128, 16);
-const ZERO_BLOCKS: usize = memory.data(128, 16);
-
-/** The affine constant of the S-box. The circuit leaves it out; it goes into the round keys instead. */
-const SBOX_CONSTANT: i8 = 0x63;
+/** Two round keys that turn AES without middle rounds into SubBytes: zero, and the S-box constant 0x63. */
+const SUB_BYTES_KEYS: usize = memory.data(32, 16);
 
 /** Builds the static tables; once, before any key. */
 export function aesInit(): void {
-  storePlanes(SUB_BYTES_KEYS + PLANES_BYTES, i8x16.splat(SBOX_CONSTANT));
+  aes4Init();
+  v128.store(SUB_BYTES_KEYS, i8x16.splat(SBOX_CONSTANT), 16);
 }
 
-/** Writes planes at `planesPtr` that hold the block at `blockPtr` eight times. */
-export function blockPlanes(planesPtr: usize, blockPtr: usize): void {
-  storePlanes(planesPtr, transposed(v128.load(blockPtr)));
+/** Writes planes at `planesPtr` that hold the block at `blockPtr` eight times, round key 0 added: a `STATE`. */
+export function blockPlanes(keysPtr: usize, planesPtr: usize, blockPtr: usize): void {
+  storePlanes(planesPtr, transposed(v128.xor(v128.load(blockPtr), v128.load(keysPtr, AES4_KEYS))));
 }
 
 /** Writes planes with the 16 bytes of `bytes` in every block, positions as they are. */
@@ -54,17 +47,7 @@ function storePlanes(ptr: usize, bytes: v128): void {
   }
 }
 
-/** From the byte order of FIPS 197 to row-major, or back. */
-// @ts-ignore: decorator
-@inline
-function transposed(bytes: v128): v128 {
-  return swizzle(bytes, v128.load(TRANSPOSE));
-}
-
-/**
- * Expands the 32-byte key at `keyPtr` (FIPS 197 §5.2) to `AES_KEY_BYTES` of planes at `keysPtr`.
- * The last round key stays in byte order, as the last round has left the row-major one.
- */
+/** Expands the 32-byte key at `keyPtr` (FIPS 197 §5.2) to `AES_KEY_BYTES` at `keysPtr`, for `encrypt8` and for aes4.ts. */
 export function aesExpand(keyPtr: usize, keysPtr: usize): void {
   v128.store(SCHEDULE, v128.load(keyPtr));
   v128.store(SCHEDULE, v128.load(keyPtr, 16), 16);
@@ -85,28 +68,18 @@ export function aesExpand(keyPtr: usize, keysPtr: usize): void {
     key = v128.xor(key, v128.shuffle<i32>(key, zero, 4, 4, 0, 1));
     v128.store(ptr, v128.xor(key, i32x4.splat(word)));
   }
-  storePlanes(keysPtr, transposed(v128.load(SCHEDULE)));
   // MixColumns keeps a state of equal bytes as it is, so the S-box constant can be added a step later, with the key.
   const constant = i8x16.splat(SBOX_CONSTANT);
   for (let i: usize = 1; i < 14; ++i) {
-    storePlanes(keysPtr + i * PLANES_BYTES, transposed(v128.xor(v128.load(SCHEDULE + (i << 4)), constant)));
+    storePlanes(keysPtr + (i - 1) * PLANES_BYTES, transposed(v128.xor(v128.load(SCHEDULE + (i << 4)), constant)));
   }
-  storePlanes(keysPtr + 14 * PLANES_BYTES, v128.xor(v128.load(SCHEDULE, 14 * 16), constant));
+  aes4Keys(SCHEDULE, keysPtr + AES4_KEYS);
   memory.fill(SCHEDULE, 0, 15 * 16);
-  memory.fill(STATE, 0, PLANES_BYTES);
-  memory.fill(SUB_BYTES_OUT, 0, 128);
 }
 
 /** SubWord of FIPS 197 §5.2: a state of four equal columns, which ShiftRows leaves alone, through the last round. */
 function subWord(word: u32): u32 {
-  storePlanes(STATE, transposed(i32x4.splat(word)));
-  encryptPlanes(SUB_BYTES_KEYS, 0, ZERO_BLOCKS, SUB_BYTES_OUT);
-  return load<u32>(SUB_BYTES_OUT);
-}
-
-/** AES of the blocks in `STATE`, XORed to 128 bytes at `inPtr`, to `outPtr`; the two may be equal. */
-export function encrypt8(keysPtr: usize, inPtr: usize, outPtr: usize): void {
-  encryptPlanes(keysPtr, MIDDLE_ROUNDS, inPtr, outPtr);
+  return i32x4.extract_lane(encryptShort(SUB_BYTES_KEYS, i32x4.splat(word)), 0);
 }
 
 /** 8 × 8 bit transpose, one step: exchanges the bits under `mask << n` of `low` with those under `mask` of `high`. */
@@ -117,26 +90,26 @@ function exchanged(low: v128, high: v128, n: i32, mask: v128): v128 {
 }
 
 /**
- * One key addition, `middleRounds` full rounds and the last round.
+ * AES of the blocks in `STATE`, XORed to 128 bytes at `inPtr`, to `outPtr`; the two may be equal.
  *
  * SubBytes is the circuit of 113 gates by J. Boyar and R. Peralta, "A new combinational logic minimization technique
  * with applications to cryptology" (eprint 2009/191), with its names: x0 is the high bit (plane 7), s0 likewise. Its
  * four inversions are in the round keys.
  */
-function encryptPlanes(keysPtr: usize, middleRounds: i32, inPtr: usize, outPtr: usize): void {
+export function encrypt8(keysPtr: usize, inPtr: usize, outPtr: usize): void {
   // In a local, because V8 builds a constant mask anew at each use.
   const shiftRows = v128.load(SHIFT_ROWS);
 
-  let x7 = v128.xor(v128.load(STATE), v128.load(keysPtr));
-  let x6 = v128.xor(v128.load(STATE, 16), v128.load(keysPtr, 16));
-  let x5 = v128.xor(v128.load(STATE, 32), v128.load(keysPtr, 32));
-  let x4 = v128.xor(v128.load(STATE, 48), v128.load(keysPtr, 48));
-  let x3 = v128.xor(v128.load(STATE, 64), v128.load(keysPtr, 64));
-  let x2 = v128.xor(v128.load(STATE, 80), v128.load(keysPtr, 80));
-  let x1 = v128.xor(v128.load(STATE, 96), v128.load(keysPtr, 96));
-  let x0 = v128.xor(v128.load(STATE, 112), v128.load(keysPtr, 112));
-  keysPtr += PLANES_BYTES;
+  let x7 = v128.load(STATE);
+  let x6 = v128.load(STATE, 16);
+  let x5 = v128.load(STATE, 32);
+  let x4 = v128.load(STATE, 48);
+  let x3 = v128.load(STATE, 64);
+  let x2 = v128.load(STATE, 80);
+  let x1 = v128.load(STATE, 96);
+  let x0 = v128.load(STATE, 112);
 
+  let middleRounds = MIDDLE_ROUNDS;
   while (true) {
     // SubBytes: top linear layer.
     const y14 = v128.xor(x3, x5);
@@ -300,14 +273,14 @@ function encryptPlanes(keysPtr: usize, middleRounds: i32, inPtr: usize, outPtr: 
 
   // Last round: no MixColumns.
   const out = v128.load(SHIFT_ROWS_OUT);
-  let p0 = v128.xor(swizzle(x7, out), v128.load(keysPtr));
-  let p1 = v128.xor(swizzle(x6, out), v128.load(keysPtr, 16));
-  let p2 = v128.xor(swizzle(x5, out), v128.load(keysPtr, 32));
-  let p3 = v128.xor(swizzle(x4, out), v128.load(keysPtr, 48));
-  let p4 = v128.xor(swizzle(x3, out), v128.load(keysPtr, 64));
-  let p5 = v128.xor(swizzle(x2, out), v128.load(keysPtr, 80));
-  let p6 = v128.xor(swizzle(x1, out), v128.load(keysPtr, 96));
-  let p7 = v128.xor(swizzle(x0, out), v128.load(keysPtr, 112));
+  let p0 = swizzle(x7, out);
+  let p1 = swizzle(x6, out);
+  let p2 = swizzle(x5, out);
+  let p3 = swizzle(x4, out);
+  let p4 = swizzle(x3, out);
+  let p5 = swizzle(x2, out);
+  let p6 = swizzle(x1, out);
+  let p7 = swizzle(x0, out);
 
   // From planes to blocks: an 8 × 8 bit transpose in each byte position.
   let mask = i8x16.splat(0x0f);
@@ -339,18 +312,19 @@ function encryptPlanes(keysPtr: usize, middleRounds: i32, inPtr: usize, outPtr: 
   p5 = v128.xor(p5, i64x2.shl(t, 2));
 
   mask = i8x16.splat(0x55);
+  const key = v128.load(keysPtr, LAST_KEY);
   t = exchanged(p0, p1, 1, mask);
-  v128.store(outPtr, v128.xor(v128.xor(p0, i64x2.shl(t, 1)), v128.load(inPtr)));
-  v128.store(outPtr, v128.xor(v128.xor(p1, t), v128.load(inPtr, 16)), 16);
+  v128.store(outPtr, v128.xor(v128.xor(v128.xor(p0, i64x2.shl(t, 1)), key), v128.load(inPtr)));
+  v128.store(outPtr, v128.xor(v128.xor(v128.xor(p1, t), key), v128.load(inPtr, 16)), 16);
   t = exchanged(p2, p3, 1, mask);
-  v128.store(outPtr, v128.xor(v128.xor(p2, i64x2.shl(t, 1)), v128.load(inPtr, 32)), 32);
-  v128.store(outPtr, v128.xor(v128.xor(p3, t), v128.load(inPtr, 48)), 48);
+  v128.store(outPtr, v128.xor(v128.xor(v128.xor(p2, i64x2.shl(t, 1)), key), v128.load(inPtr, 32)), 32);
+  v128.store(outPtr, v128.xor(v128.xor(v128.xor(p3, t), key), v128.load(inPtr, 48)), 48);
   t = exchanged(p4, p5, 1, mask);
-  v128.store(outPtr, v128.xor(v128.xor(p4, i64x2.shl(t, 1)), v128.load(inPtr, 64)), 64);
-  v128.store(outPtr, v128.xor(v128.xor(p5, t), v128.load(inPtr, 80)), 80);
+  v128.store(outPtr, v128.xor(v128.xor(v128.xor(p4, i64x2.shl(t, 1)), key), v128.load(inPtr, 64)), 64);
+  v128.store(outPtr, v128.xor(v128.xor(v128.xor(p5, t), key), v128.load(inPtr, 80)), 80);
   t = exchanged(p6, p7, 1, mask);
-  v128.store(outPtr, v128.xor(v128.xor(p6, i64x2.shl(t, 1)), v128.load(inPtr, 96)), 96);
-  v128.store(outPtr, v128.xor(v128.xor(p7, t), v128.load(inPtr, 112)), 112);
+  v128.store(outPtr, v128.xor(v128.xor(v128.xor(p6, i64x2.shl(t, 1)), key), v128.load(inPtr, 96)), 96);
+  v128.store(outPtr, v128.xor(v128.xor(v128.xor(p7, t), key), v128.load(inPtr, 112)), 112);
 }
 
 /** One plane of MixColumns and AddRoundKey. */

@@ -95,7 +95,8 @@ export function ghash1(tablesPtr: usize, hashPtr: usize, blockPtr: usize): void 
   const zero = i32x4.splat(0);
   let sum = zero;
   let over = zero;
-  for (let row = tablesPtr + 15 * ROW_BYTES; row >= tablesPtr; row -= ROW_BYTES) {
+  let row = tablesPtr + 15 * ROW_BYTES;
+  do {
     over = moved(over, sum);
     sum = v128.xor(
       moved(sum, zero),
@@ -104,45 +105,57 @@ export function ghash1(tablesPtr: usize, hashPtr: usize, blockPtr: usize): void 
         swizzle(v128.load(row, 3 * POWER_BYTES + 16), low),
       ),
     );
-  }
+    row -= ROW_BYTES;
+  } while (row >= tablesPtr);
   v128.store(hashPtr, reduced(sum, over));
 }
 
-/** Takes `groups` × 4 more blocks into the hash at `hashPtr`; they stand one after the other at `ptr`. */
+/** Takes `groups` × 4 more blocks into the hash at `hashPtr`, at least 4; they stand one after the other at `ptr`. */
 export function ghash4(tablesPtr: usize, hashPtr: usize, ptr: usize, groups: usize): void {
   let hash = v128.load(hashPtr);
   const nibble = i8x16.splat(0x0f);
   const zero = i32x4.splat(0);
-  for (; groups != 0; --groups) {
+  const lastRow = tablesPtr + 15 * ROW_BYTES;
+  do {
+    // Two powers at a time: four would need more registers than there are.
     const x4 = v128.xor(hash, v128.load(ptr));
     const low4 = v128.and(x4, nibble);
     const high4 = v128.and(i64x2.shr_u(x4, 4), nibble);
     const x3 = v128.load(ptr, 16);
     const low3 = v128.and(x3, nibble);
     const high3 = v128.and(i64x2.shr_u(x3, 4), nibble);
+    let sum43 = zero;
+    let over43 = zero;
+    let row = lastRow;
+    do {
+      const product4 = v128.xor(swizzle(v128.load(row), high4), swizzle(v128.load(row, 16), low4));
+      const product3 = v128.xor(swizzle(v128.load(row, 32), high3), swizzle(v128.load(row, 48), low3));
+      over43 = moved(over43, sum43);
+      sum43 = v128.xor(moved(sum43, zero), v128.xor(product4, product3));
+      row -= ROW_BYTES;
+    } while (row >= tablesPtr);
+
     const x2 = v128.load(ptr, 32);
     const low2 = v128.and(x2, nibble);
     const high2 = v128.and(i64x2.shr_u(x2, 4), nibble);
     const x1 = v128.load(ptr, 48);
     const low1 = v128.and(x1, nibble);
     const high1 = v128.and(i64x2.shr_u(x1, 4), nibble);
-    ptr += 64;
-
-    let sum = zero;
-    let over = zero;
-    for (let row = tablesPtr + 15 * ROW_BYTES; row >= tablesPtr; row -= ROW_BYTES) {
-      const product4 = v128.xor(swizzle(v128.load(row), high4), swizzle(v128.load(row, 16), low4));
-      const product3 = v128.xor(swizzle(v128.load(row, 32), high3), swizzle(v128.load(row, 48), low3));
+    let sum21 = zero;
+    let over21 = zero;
+    row = lastRow;
+    do {
       const product2 = v128.xor(swizzle(v128.load(row, 64), high2), swizzle(v128.load(row, 80), low2));
       const product1 = v128.xor(swizzle(v128.load(row, 96), high1), swizzle(v128.load(row, 112), low1));
-      over = moved(over, sum);
-      sum = v128.xor(
-        moved(sum, zero),
-        v128.xor(v128.xor(product4, product3), v128.xor(product2, product1)),
-      );
-    }
-    hash = reduced(sum, over);
-  }
+      over21 = moved(over21, sum21);
+      sum21 = v128.xor(moved(sum21, zero), v128.xor(product2, product1));
+      row -= ROW_BYTES;
+    } while (row >= tablesPtr);
+
+    hash = reduced(v128.xor(sum43, sum21), v128.xor(over43, over21));
+    ptr += 64;
+    --groups;
+  } while (groups != 0);
   v128.store(hashPtr, hash);
 }
 

@@ -24,6 +24,7 @@ export interface LeakyChange {
 }
 
 const EXPAND_AES = { file: 'crypto/aes.ts', kernel: 'aesExpand' };
+const AES_4 = { file: 'crypto/aes4.ts', kernel: 'encrypt2' };
 const EXPAND_GHASH = { file: 'crypto/ghash.ts', kernel: 'ghashExpand' };
 const HASH = { file: 'crypto/ghash.ts', kernel: 'ghash1' };
 const EXPAND = { file: 'crypto/gcm.ts', kernel: 'gcmExpand' };
@@ -44,6 +45,13 @@ export const LEAKY_CHANGES: readonly LeakyChange[] = [
     name: 'a look-up in place of SubWord',
     from: '      word = subWord(word);',
     to: '      word = load<u32>(SUB_BYTES_KEYS + ((word & 0x3f) << 2));',
+    finds: 'address: load',
+  },
+  {
+    ...AES_4,
+    name: 'a table looked up in memory in place of a register',
+    from: '  const aOverK = swizzle(v128.load(A_OVER), k);\n  return',
+    to: '  const aOverK = i8x16.splat(load<u8>(A_OVER + i8x16.extract_lane_u(k, 0)));\n  return',
     finds: 'address: load',
   },
   {
