@@ -1,13 +1,17 @@
 /**
- * The measuring itself: all contestants of a contest take turns in one process, round after round, so that whatever else
- * the machine does meets all of them; and all contests of a group take turns as well, so that half a minute of a busy
- * neighbour, who shares our vector units, does not meet all rounds of one. One sample is many operations; tinybench takes the
- * samples and their time.
+ * The measuring itself: all contestants of a contest take turns in one process, round after round, and all contests of a
+ * group take turns too, so that whatever else the machine does meets all of them. One sample is many operations; tinybench
+ * takes the samples and their time.
  *
  * Time is the CPU time of the process, which others on the machine do not stretch; its clock has steps of 1 µs, hence the
  * length of a sample. Where a runtime has none it is the time of day.
+ *
+ * Every sample begins at another depth of the stack. V8 keeps what does not fit into registers in frames that it aligns to
+ * 8 bytes; where such a frame lies across the end of a page, vector code takes up to twice its time. That is so at one depth in
+ * twenty: for one who always calls from the same depth it is all or nothing, here it is the 95th percentile.
  */
 import { Bench, type Task } from 'tinybench';
+import { Random } from './engines.ts';
 import type { PeerResult, Row } from './record.ts';
 import { median, quantile } from './statistics.ts';
 import { targetOf } from './targets.ts';
@@ -16,8 +20,8 @@ import { targetOf } from './targets.ts';
 export interface Contestant {
   readonly name: string;
   readonly version: string;
-  /** Does the work `count` times, one after the other; checks itself and throws when it went wrong. */
-  run(count: number): unknown;
+  /** Does the work `count` times, one after the other; checks itself and throws when it went wrong. Needs no `this`. */
+  readonly run: (count: number) => unknown;
   /** Untimed, before each `run(count)`. */
   prepare?(count: number): void;
   readonly isAsync?: boolean;
@@ -77,6 +81,9 @@ const FEWEST = 100;
 const MOST = 16_384;
 
 const processClock = globalThis.process?.cpuUsage;
+
+/** Eight bytes each: from nothing to a page. */
+const DEPTHS = 512;
 
 /** What time is measured on. */
 export const CLOCK: string = processClock === undefined ? 'wall' : 'cpu';
@@ -168,12 +175,16 @@ function tasksOf(entries: readonly Entry[], effort: Effort): Task[] {
 
 function addTask(bench: Bench, entry: Entry): Task {
   const { contestant, count } = entry;
-  const isAsync = contestant.isAsync === true;
-  bench.add(contestant.name, () => contestant.run(count), {
-    async: isAsync,
-    ...(contestant.prepare && { beforeEach: () => contestant.prepare?.(count) }),
-  });
-  return bench.getTask(contestant.name)!;
+  const { name, run } = contestant;
+  const random = new Random(1);
+  // The first argument is taken; the others only lie on the stack.
+  let padded: number[] = [];
+  const beforeEach = (): void => {
+    padded = new Array<number>(1 + random.below(DEPTHS)).fill(count);
+    contestant.prepare?.(count);
+  };
+  bench.add(name, () => Reflect.apply(run, undefined, padded), { async: contestant.isAsync === true, beforeEach });
+  return bench.getTask(name)!;
 }
 
 async function takeSamples(task: Task, entry: Entry): Promise<void> {
