@@ -9,7 +9,7 @@ import { place, receivePtr, transmitPtr } from './layout';
 import { routeInit } from './route';
 
 export { crc32 } from './crc32';
-export { gcmExpand, gcmOpen, gcmSeal } from './crypto/gcm';
+export { gcmAad, gcmExpand, gcmOpen, gcmSeal } from './crypto/gcm';
 export { aead, finish, open, parse, retry, seal } from './pipeline';
 export { install, keyInput, sealed, sessionCount, spend, wipe } from './session';
 

@@ -35,11 +35,15 @@ export const RECORD_WINDOW: usize = 60;
 export const SESSION_BYTES: usize = 720;
 /** Bytes of one entry of the route table (route.ts). */
 export const ROUTE_BYTES: usize = 12;
+/** Behind an expanded key: where the hash of the peer's frames starts, and that of our own. */
+export const HASH_START_PEER: usize = GCM_CONTEXT_BYTES;
+export const HASH_START_OWN: usize = GCM_CONTEXT_BYTES + 16;
+export const CONTEXT_BYTES: usize = GCM_CONTEXT_BYTES + 32;
 /** An odd number of cache lines: a power of two would put the same part of every context into the same few sets. */
-export const CONTEXT_STRIDE: usize = ((GCM_CONTEXT_BYTES + 63) & ~63) | 64;
+export const CONTEXT_STRIDE: usize = ((CONTEXT_BYTES + 63) & ~63) | 64;
 /** Bytes that say who owns a context (contexts.ts). */
 export const CONTEXT_OWNER_BYTES: usize = 8;
-/** Expanded keys are 4 KiB each: sessions beyond this many that talk at once pay 5 µs for a new expansion. */
+/** Expanded keys are 7 KiB each: sessions beyond this many that talk at once pay 2 µs for a new expansion (bench/micro). */
 const MAX_CONTEXTS: u32 = 1024;
 
 export let receivePtr: usize = 0;

@@ -9,8 +9,8 @@
 import { loadU32, loadU64 } from './bytes';
 import { gcmOpen, gcmSeal } from './crypto/gcm';
 import {
-  RECORD_BYTES, RECORD_FRAME_LEN, RECORD_FRAME_PTR, RECORD_NOTE, RECORD_PAYLOAD_LEN, RECORD_PAYLOAD_PTR,
-  RECORD_SENDER, RECORD_SESSION, RECORD_STATUS, RECORD_WINDOW, receivePtr, transmitPtr,
+  HASH_START_OWN, HASH_START_PEER, RECORD_BYTES, RECORD_FRAME_LEN, RECORD_FRAME_PTR, RECORD_NOTE, RECORD_PAYLOAD_LEN,
+  RECORD_PAYLOAD_PTR, RECORD_SENDER, RECORD_SESSION, RECORD_STATUS, RECORD_WINDOW, receivePtr, transmitPtr,
 } from './layout';
 import { checkPacket, clearHeader, emitPacket, MAX_PAYLOAD, PACKET_HEADER, readHeader } from './packet';
 import { accept, retiredCount } from './replay';
@@ -118,7 +118,7 @@ function aeadRecord(record: usize): void {
   const packet = frame + FRAME_PACKET;
   const len = <usize>load<u32>(record, RECORD_PAYLOAD_LEN);
   const context = sessionContext(session);
-  if (gcmOpen(context, frame + FRAME_NONCE, frame + FRAME_SENDER, AAD_BYTES, packet, len)) {
+  if (gcmOpen(context, frame + FRAME_NONCE, context + HASH_START_PEER, AAD_BYTES, packet, len)) {
     sessionUsed(session);
     store<u32>(record, OPENED, RECORD_STATUS);
   } else {
@@ -198,7 +198,7 @@ function sealRecord(record: usize): void {
   emitPacket(packet, record, payloadLen);
   const context = sessionContext(session);
   sessionUsed(session);
-  gcmSeal(context, frame + FRAME_NONCE, frame + FRAME_SENDER, AAD_BYTES, packet, len);
+  gcmSeal(context, frame + FRAME_NONCE, context + HASH_START_OWN, AAD_BYTES, packet, len);
   store<u32>(record, <u32>(FRAME_PACKET + len + TAG_BYTES), RECORD_FRAME_LEN);
   store<u32>(record, OK, RECORD_STATUS);
 }

@@ -169,7 +169,7 @@ export function nextCounter(session: usize): u32 {
 // @ts-ignore: decorator
 @inline
 export function sessionContext(session: usize): usize {
-  return contextFor(session + KEY, session + CONTEXT_CELL);
+  return contextFor(session + KEY, session + CONTEXT_CELL, load<u32>(session, PEER_ID), localIdOf(session));
 }
 
 /** Notes that the key was of use, after `sessionContext`. */

@@ -23,7 +23,7 @@ const LONG_FILES: Record<string, { most: number; why: string }> = {
   'src/core/connection.ts': { most: 464, why: 'owed: the keepalive is an idea of its own' },
 };
 const LONG_FUNCTIONS: Record<string, { most: number; why: string }> = {
-  'assembly/crypto/aes.ts#encrypt8': { most: 210, why: 'a kernel: generated form, no calls in between' },
+  'assembly/crypto/aes.ts#encrypt8': { most: 215, why: 'a kernel: generated form, no calls in between' },
 };
 const MANY_PARAMETERS: Record<string, { most: number; why: string }> = {
   'assembly/crypto/gcm.ts#gcmSeal': { most: 6, why: 'a Wasm export' },

@@ -5,46 +5,88 @@
  * The state is eight planes. Plane k holds bit k of every byte: byte p of the plane is position p of the AES state, and
  * bit b of that byte belongs to block b. Positions are row-major (p = 4·row + column), so that the row rotations of
  * MixColumns are rotations of 32-bit lanes: one instruction, where the column-major order of FIPS 197 needs a mask.
+ *
+ * The blocks are those of CTR mode: one nonce, consecutive counters. Up to round 1 they differ in what the lowest byte of the
+ * counter gives, one column of the state. So round 1 is made once, for one block, and what the counters change in that column
+ * is looked up in a table that comes with the key: by counter, which is public.
  */
 import { swizzle } from '../bytes';
 import {
-  AES4_KEY_BYTES, aes4Init, aes4Keys, encryptShort, LAST_KEY, SBOX_CONSTANT, SHIFT_ROWS, SHIFT_ROWS_OUT, transposed,
+  AES4_KEY_BYTES, aes4Init, aes4Keys, firstRound, LAST_KEY, SBOX_CONSTANT, SHIFT_ROWS, SHIFT_ROWS_OUT, subBytes, transposed,
 } from './aes4';
 
 /** Bytes of one set of eight planes. */
-export const PLANES_BYTES: usize = 128;
-/** Rounds between the first key addition and the last round. */
-const MIDDLE_ROUNDS: usize = 13;
-/** Where the round keys of aes4.ts are, behind round keys 1 … 13 as planes. Keys 0 and 14 are only there. */
+const PLANES_BYTES: usize = 128;
+/** Rounds between round 1 and the last. */
+const MIDDLE_ROUNDS: usize = 12;
+/** Where the round keys of aes4.ts are, behind round keys 2 … 13 as planes. Keys 0, 1 and 14 are only there. */
 export const AES4_KEYS: usize = MIDDLE_ROUNDS * PLANES_BYTES;
+/** Passes of eight blocks until the lowest byte of the counter is back where it began. */
+export const COUNTER_PASSES: u32 = 32;
+/**
+ * For each of these passes eight planes of 4 bytes: what the counters 8·pass + 1 … 8·pass + 8 change in column 0 of the state
+ * after round 1, byte r in row r, against a counter of 0.
+ */
+const COUNTERS: usize = AES4_KEYS + AES4_KEY_BYTES;
+const COUNTER_BYTES: usize = 32;
 /** Bytes of an expanded key. */
-export const AES_KEY_BYTES: usize = AES4_KEYS + AES4_KEY_BYTES;
+export const AES_KEY_BYTES: usize = COUNTERS + <usize>COUNTER_PASSES * COUNTER_BYTES;
 
-/** Planes given to `encrypt8`, round key 0 added. */
-export const STATE: usize = memory.data(128, 16);
+/** Planes after round 1 of the block with the lowest counter byte 0, for `encrypt8`. */
+const STATE: usize = memory.data(128, 16);
+/** The same for the next block of that kind, while lanes are taken from it. */
+const NEXT_STATE: usize = memory.data(128, 16);
 /** Round keys 0 … 14 in byte order while a key is expanded; wiped afterwards. */
 const SCHEDULE: usize = memory.data(15 * 16, 16);
-/** Two round keys that turn AES without middle rounds into SubBytes: zero, and the S-box constant 0x63. */
-const SUB_BYTES_KEYS: usize = memory.data(32, 16);
+/** Moves 4 bytes to column 0, row-major; 0x80 gives 0. */
+const TO_COLUMN: usize = memory.data<u8>([0, 128, 128, 128, 1, 128, 128, 128, 2, 128, 128, 128, 3, 128, 128, 128], 16);
+
+/** 16 times bit k, for each plane. */
+const BITS: usize = memory.data(128, 16);
 
 /** Builds the static tables; once, before any key. */
 export function aesInit(): void {
   aes4Init();
-  v128.store(SUB_BYTES_KEYS, i8x16.splat(SBOX_CONSTANT), 16);
+  for (let k: i32 = 0; k < 8; ++k) v128.store(BITS + (k << 4), i8x16.splat(<i8>(<i32>1 << k)));
 }
 
-/** Writes planes at `planesPtr` that hold the block at `blockPtr` eight times, round key 0 added: a `STATE`. */
-export function blockPlanes(keysPtr: usize, planesPtr: usize, blockPtr: usize): void {
-  storePlanes(planesPtr, transposed(v128.xor(v128.load(blockPtr), v128.load(keysPtr, AES4_KEYS))));
+/** Makes `STATE` from the block at `blockPtr`, whose lowest counter byte is 0. */
+export function setState(keysPtr: usize, blockPtr: usize): void {
+  storePlanes(STATE, firstRound(keysPtr + AES4_KEYS, v128.load(blockPtr)));
+}
+
+/** Makes only the last lane of `STATE`, from another such block. */
+export function setLastLane(keysPtr: usize, blockPtr: usize): void {
+  storePlanes(NEXT_STATE, firstRound(keysPtr + AES4_KEYS, v128.load(blockPtr)));
+  const lane = i8x16.splat(-128);
+  for (let ptr: usize = 0; ptr < PLANES_BYTES; ptr += 16) {
+    v128.store(STATE + ptr, v128.bitselect(v128.load(NEXT_STATE + ptr), v128.load(STATE + ptr), lane));
+  }
+}
+
+/** Forgets the block. */
+export function clearState(): void {
+  memory.fill(STATE, 0, PLANES_BYTES);
+  memory.fill(NEXT_STATE, 0, PLANES_BYTES);
 }
 
 /** Writes planes with the 16 bytes of `bytes` in every block, positions as they are. */
 function storePlanes(ptr: usize, bytes: v128): void {
-  for (let k: i32 = 0; k < 8; ++k) {
-    const bit = i8x16.splat(<i8>(<i32>1 << k));
-    v128.store(ptr, i8x16.eq(v128.and(bytes, bit), bit));
-    ptr += 16;
-  }
+  storePlane(ptr, bytes, 0);
+  storePlane(ptr, bytes, 16);
+  storePlane(ptr, bytes, 32);
+  storePlane(ptr, bytes, 48);
+  storePlane(ptr, bytes, 64);
+  storePlane(ptr, bytes, 80);
+  storePlane(ptr, bytes, 96);
+  storePlane(ptr, bytes, 112);
+}
+
+// @ts-ignore: decorator
+@inline
+function storePlane(ptr: usize, bytes: v128, offset: usize): void {
+  const bit = v128.load(BITS + offset);
+  v128.store(ptr + offset, i8x16.eq(v128.and(bytes, bit), bit));
 }
 
 /** Expands the 32-byte key at `keyPtr` (FIPS 197 §5.2) to `AES_KEY_BYTES` at `keysPtr`, for `encrypt8` and for aes4.ts. */
@@ -70,16 +112,40 @@ export function aesExpand(keyPtr: usize, keysPtr: usize): void {
   }
   // MixColumns keeps a state of equal bytes as it is, so the S-box constant can be added a step later, with the key.
   const constant = i8x16.splat(SBOX_CONSTANT);
-  for (let i: usize = 1; i < 14; ++i) {
-    storePlanes(keysPtr + (i - 1) * PLANES_BYTES, transposed(v128.xor(v128.load(SCHEDULE + (i << 4)), constant)));
+  for (let i: usize = 2; i < 14; ++i) {
+    storePlanes(keysPtr + (i - 2) * PLANES_BYTES, transposed(v128.xor(v128.load(SCHEDULE + (i << 4)), constant)));
   }
   aes4Keys(SCHEDULE, keysPtr + AES4_KEYS);
+  storeCounters(v128.load8_splat(SCHEDULE + 15), keysPtr + COUNTERS);
   memory.fill(SCHEDULE, 0, 15 * 16);
 }
 
-/** SubWord of FIPS 197 §5.2: a state of four equal columns, which ShiftRows leaves alone, through the last round. */
+/** SubWord of FIPS 197 §5.2. */
 function subWord(word: u32): u32 {
-  return i32x4.extract_lane(encryptShort(SUB_BYTES_KEYS, i32x4.splat(word)), 0);
+  return i32x4.extract_lane(v128.xor(subBytes(i32x4.splat(word)), i8x16.splat(SBOX_CONSTANT)), 0);
+}
+
+/** Writes `COUNTERS`, given byte 15 of round key 0 in all lanes. */
+function storeCounters(key: v128, ptr: usize): void {
+  const ofZero = subBytes(key);
+  let counters = i8x16(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16);
+  for (const end = ptr + <usize>COUNTER_PASSES * COUNTER_BYTES; ptr != end; ptr += 2 * COUNTER_BYTES) {
+    // ShiftRows brings byte 15, of row 3, to column 0; there MixColumns gives it to the rows once, once, three times and twice.
+    const once = v128.xor(subBytes(v128.xor(counters, key)), ofZero);
+    const carry = v128.and(i8x16.lt_s(once, i8x16.splat(0)), i8x16.splat(0x1b));
+    const twice = v128.xor(i8x16.add(once, once), carry);
+    let left1 = once;
+    let left2 = twice;
+    for (let plane = ptr + COUNTER_BYTES - 4; plane >= ptr; plane -= 4) {
+      const bits1 = <u32>i8x16.bitmask(left1);
+      const bits2 = <u32>i8x16.bitmask(left2);
+      store<u32>(plane, (bits1 & 0xff) * 0x010101 ^ (bits2 & 0xff) * 0x01010000);
+      store<u32>(plane, (bits1 >> 8) * 0x010101 ^ (bits2 >> 8) * 0x01010000, COUNTER_BYTES);
+      left1 = i8x16.add(left1, left1);
+      left2 = i8x16.add(left2, left2);
+    }
+    counters = i8x16.add(counters, i8x16.splat(16));
+  }
 }
 
 /** 8 × 8 bit transpose, one step: exchanges the bits under `mask << n` of `low` with those under `mask` of `high`. */
@@ -90,24 +156,27 @@ function exchanged(low: v128, high: v128, n: i32, mask: v128): v128 {
 }
 
 /**
- * AES of the blocks in `STATE`, XORed to 128 bytes at `inPtr`, to `outPtr`; the two may be equal.
+ * AES of eight blocks, XORed to 128 bytes at `inPtr`, to `outPtr`; the two may be equal. The blocks are that of `STATE` with
+ * the lowest counter bytes 8·pass + 1 … 8·pass + 8, modulo 256.
  *
  * SubBytes is the circuit of 113 gates by J. Boyar and R. Peralta, "A new combinational logic minimization technique
  * with applications to cryptology" (eprint 2009/191), with its names: x0 is the high bit (plane 7), s0 likewise. Its
  * four inversions are in the round keys.
  */
-export function encrypt8(keysPtr: usize, inPtr: usize, outPtr: usize): void {
-  // In a local, because V8 builds a constant mask anew at each use.
+export function encrypt8(keysPtr: usize, pass: u32, inPtr: usize, outPtr: usize): void {
+  // In locals, because V8 builds a constant mask anew at each use.
   const shiftRows = v128.load(SHIFT_ROWS);
+  const toColumn = v128.load(TO_COLUMN);
 
-  let x7 = v128.load(STATE);
-  let x6 = v128.load(STATE, 16);
-  let x5 = v128.load(STATE, 32);
-  let x4 = v128.load(STATE, 48);
-  let x3 = v128.load(STATE, 64);
-  let x2 = v128.load(STATE, 80);
-  let x1 = v128.load(STATE, 96);
-  let x0 = v128.load(STATE, 112);
+  const counters = keysPtr + COUNTERS + <usize>pass * COUNTER_BYTES;
+  let x7 = v128.xor(v128.load(STATE), swizzle(v128.load32_zero(counters), toColumn));
+  let x6 = v128.xor(v128.load(STATE, 16), swizzle(v128.load32_zero(counters, 4), toColumn));
+  let x5 = v128.xor(v128.load(STATE, 32), swizzle(v128.load32_zero(counters, 8), toColumn));
+  let x4 = v128.xor(v128.load(STATE, 48), swizzle(v128.load32_zero(counters, 12), toColumn));
+  let x3 = v128.xor(v128.load(STATE, 64), swizzle(v128.load32_zero(counters, 16), toColumn));
+  let x2 = v128.xor(v128.load(STATE, 80), swizzle(v128.load32_zero(counters, 20), toColumn));
+  let x1 = v128.xor(v128.load(STATE, 96), swizzle(v128.load32_zero(counters, 24), toColumn));
+  let x0 = v128.xor(v128.load(STATE, 112), swizzle(v128.load32_zero(counters, 28), toColumn));
 
   let middleRounds = MIDDLE_ROUNDS;
   while (true) {

@@ -38,6 +38,9 @@ const OUT: usize = 32;
 /** From bytes of FIPS 197, by nibble. */
 const IN_HIGH: usize = memory.data(16, 16);
 const IN_LOW: usize = memory.data(16, 16);
+/** To bytes of FIPS 197, for i and for k. */
+const OUT_HIGH: usize = memory.data(16, 16);
+const OUT_LOW: usize = memory.data(16, 16);
 /** From a byte of FIPS 197 to its nibbles i and k; for the making of tables, never indexed by secrets. */
 const NIBBLES: usize = memory.data(256, 16);
 
@@ -50,7 +53,13 @@ const TRANSPOSE: usize = memory.data<u8>([0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14
 
 /** Builds the static tables; once, before any key. */
 export function aes4Init(): void {
-  for (let n: u32 = 0; n < 256; ++n) store<u8>(NIBBLES + (product(embedded(n >> 4), OMEGA) ^ embedded(n & 15)), n);
+  for (let n: u32 = 0; n < 16; ++n) {
+    store<u8>(OUT_HIGH + n, product(embedded(n), OMEGA));
+    store<u8>(OUT_LOW + n, embedded(n));
+  }
+  for (let n: u32 = 0; n < 256; ++n) {
+    store<u8>(NIBBLES + (<u32>load<u8>(OUT_HIGH + (n >> 4)) ^ <u32>load<u8>(OUT_LOW + (n & 15))), n);
+  }
   const overA = inverse(A);
   // With p = 1/u and q = 1/v, the inverse is (p/a + (p + q)/a²)·ω + p.
   const ofU = product(overA ^ product(overA, overA), OMEGA) ^ 1;
@@ -120,7 +129,7 @@ function nibbles(bytes: v128): v128 {
   );
 }
 
-/** Writes the keys for `encrypt4` and `encrypt2` to `keysPtr`, from the 15 round keys at `schedulePtr`. */
+/** Writes the keys for the functions below to `keysPtr`, from the 15 round keys at `schedulePtr`. */
 export function aes4Keys(schedulePtr: usize, keysPtr: usize): void {
   const constant = i8x16.splat(SBOX_CONSTANT);
   v128.store(keysPtr, v128.load(schedulePtr));
@@ -154,7 +163,13 @@ function middleRound(state: v128): v128 {
 // @ts-ignore: decorator
 @inline
 function lastRound(state: v128): v128 {
-  const x = swizzle(state, v128.load(SHIFT_ROWS_OUT));
+  return substituted(swizzle(state, v128.load(SHIFT_ROWS_OUT)));
+}
+
+/** From nibbles to the S-box's output as bytes of FIPS 197, without the constant. */
+// @ts-ignore: decorator
+@inline
+function substituted(x: v128): v128 {
   const nibble = i8x16.splat(0x0f);
   const k = v128.and(x, nibble);
   const i = v128.and(i64x2.shr_u(x, 4), nibble);
@@ -163,12 +178,24 @@ function lastRound(state: v128): v128 {
   return v128.xor(swizzle(v128.load(SUB_U, OUT), quotient(i, j, aOverK)), swizzle(v128.load(SUB_V, OUT), quotient(j, i, aOverK)));
 }
 
-/** AES without middle rounds, with the two keys at `keysPtr`. */
+/** The S-box of FIPS 197 §5.1.1 on 16 bytes, without its constant. */
 // @ts-ignore: decorator
 @inline
-export function encryptShort(keysPtr: usize, block: v128): v128 {
+export function subBytes(bytes: v128): v128 {
+  return substituted(nibbles(bytes));
+}
+
+/** Key 0 and round 1 of a block; bytes of FIPS 197, row-major. */
+// @ts-ignore: decorator
+@inline
+export function firstRound(keysPtr: usize, block: v128): v128 {
+  const nibble = i8x16.splat(0x0f);
   const state = nibbles(transposed(v128.xor(block, v128.load(keysPtr))));
-  return v128.xor(lastRound(state), v128.load(keysPtr, 16));
+  const x = v128.xor(middleRound(state), v128.load(keysPtr, 16));
+  return v128.xor(
+    swizzle(v128.load(OUT_LOW), v128.and(x, nibble)),
+    swizzle(v128.load(OUT_HIGH), v128.and(i64x2.shr_u(x, 4), nibble)),
+  );
 }
 
 /** u from i and j, v from j and i. */
@@ -222,4 +249,12 @@ export function encrypt2(keysPtr: usize, ptr: usize): void {
   const key = v128.load(last);
   v128.store(ptr, v128.xor(lastRound(a), key));
   v128.store(ptr, v128.xor(lastRound(b), key), 16);
+}
+
+/** AES of the block at `ptr`, in place. */
+export function encrypt1(keysPtr: usize, ptr: usize): void {
+  let state = nibbles(transposed(v128.xor(v128.load(ptr), v128.load(keysPtr))));
+  const last = keysPtr + LAST_KEY;
+  for (keysPtr += 16; keysPtr != last; keysPtr += 16) state = v128.xor(middleRound(state), v128.load(keysPtr));
+  v128.store(ptr, v128.xor(lastRound(state), v128.load(last)));
 }

@@ -48,9 +48,11 @@ export type WasmExports = {
   crc32(ptr: number, len: number): number;
   contextBytes(): number;
   gcmExpand(keyPtr: number, contextPtr: number): void;
-  gcmSeal(contextPtr: number, noncePtr: number, aadPtr: number, aadLen: number, dataPtr: number, len: number): void;
+  /** Where the hashes of all messages with this aad, 0 to 16 bytes, start: 16 bytes for `gcmSeal` and `gcmOpen`. */
+  gcmAad(contextPtr: number, aadPtr: number, aadLen: number, startPtr: number): void;
+  gcmSeal(contextPtr: number, noncePtr: number, startPtr: number, aadLen: number, dataPtr: number, len: number): void;
   /** 1 when the tag verified; 0 leaves the data as it was. */
-  gcmOpen(contextPtr: number, noncePtr: number, aadPtr: number, aadLen: number, dataPtr: number, len: number): number;
+  gcmOpen(contextPtr: number, noncePtr: number, startPtr: number, aadLen: number, dataPtr: number, len: number): number;
 };
 
 /** An engine and, for tests, benches and other AEADs, the exports below it. */

@@ -9,7 +9,7 @@ import { decode, type WasmFunction, type WasmModule } from './constant-time/deco
 import { compileLeaks, exportOf, LEAKY_CHANGES } from './constant-time/leaks.ts';
 import { follow, type Report } from './constant-time/taint.ts';
 
-const KERNELS = ['gcmExpand', 'gcmSeal', 'gcmOpen', 'crc32'];
+const KERNELS = ['gcmExpand', 'gcmAad', 'gcmSeal', 'gcmOpen', 'crc32'];
 const BUILDS = { simd: SIMD, relaxed: RELAXED };
 
 const decoded = (base64: string): WasmModule => decode(Buffer.from(base64, 'base64'));

@@ -99,7 +99,10 @@ describe.each<Target>(['release', 'relaxed'])('the kernel, target %s', (target) 
   let bench: Bench;
 
   beforeAll(() => {
-    binary = compile({ 'crypto/gcm': ['GCM_CONTEXT_BYTES', 'gcmInit', 'gcmExpand', 'gcmSeal', 'gcmOpen'] }, target);
+    binary = compile(
+      { 'crypto/gcm': ['GCM_CONTEXT_BYTES', 'gcmInit', 'gcmExpand', 'gcmAad', 'gcmSeal', 'gcmOpen'] },
+      target,
+    );
     if (!WebAssembly.validate(binary)) return;
     kernel = instantiate(binary, 4);
     kernel.exports.gcmInit!();
@@ -109,13 +112,13 @@ describe.each<Target>(['release', 'relaxed'])('the kernel, target %s', (target) 
   test('the plain build validates everywhere, and both keep the size budget', () => {
     if (target === 'release') expect(WebAssembly.validate(binary)).toBe(true);
     expect(binary.length).toBeGreaterThan(4_000);
-    expect(binary.length).toBeLessThan(16_384);
+    expect(binary.length).toBeLessThan(20_480);
   });
 
   test('a context is whole cache lines', (context) => {
     if (kernel === undefined) return context.skip();
     expect(bench.contextBytes % 64).toBe(0);
-    expect(bench.contextBytes).toBeLessThanOrEqual(4_096);
+    expect(bench.contextBytes).toBeLessThanOrEqual(7_168);
   });
 
   test.each([
@@ -217,6 +220,7 @@ class Bench {
   readonly #keyPtr: number;
   readonly #noncePtr: number;
   readonly #aadPtr: number;
+  readonly #startPtr: number;
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -224,7 +228,8 @@ class Bench {
     this.#keyPtr = kernel.free + 2 * this.contextBytes;
     this.#noncePtr = this.#keyPtr + 33;
     this.#aadPtr = this.#noncePtr + 13;
-    this.dataPtr = this.#aadPtr + 50;
+    this.#startPtr = this.#aadPtr + 17;
+    this.dataPtr = this.#startPtr + 33;
   }
 
   get memoryBytes(): number {
@@ -250,7 +255,8 @@ class Bench {
     bytes.set(example.plaintext, ptr);
     bytes.set(example.nonce, noncePtr);
     bytes.set(example.aad, aadPtr);
-    exports.gcmSeal!(this.#context(0), noncePtr, aadPtr, example.aad.length, ptr, example.plaintext.length);
+    exports.gcmAad!(this.#context(0), aadPtr, example.aad.length, this.#startPtr);
+    exports.gcmSeal!(this.#context(0), noncePtr, this.#startPtr, example.aad.length, ptr, example.plaintext.length);
     return this.data(example.plaintext.length + TAG, offset);
   }
 
@@ -268,10 +274,11 @@ class Bench {
     bytes.set(example.sealed, ptr);
     bytes.set(example.nonce, this.#noncePtr);
     bytes.set(example.aad, this.#aadPtr);
+    exports.gcmAad!(this.#context(index), this.#aadPtr, example.aad.length, this.#startPtr);
     const answer = exports.gcmOpen!(
       this.#context(index),
       this.#noncePtr,
-      this.#aadPtr,
+      this.#startPtr,
       example.aad.length,
       ptr,
       length,

@@ -255,29 +255,26 @@ function stageTests(create: (limits: { sessions: number }) => WasmEngine): void 
     expect(words(engine, RX.status)).toEqual([STATUS.OK, STATUS.AEAD_FAILED, STATUS.NOT_PILS, STATUS.OK]);
   });
 
-  test('gcmExpand, gcmSeal and gcmOpen work on memory that the caller brings', () => {
+  test('gcmExpand, gcmAad, gcmSeal and gcmOpen work on memory that the caller brings', () => {
     const engine = create({ sessions: 4 });
     const { exports, memory } = engine;
     const base = (engine.claimReceive(65_000) + 63) & ~63;
-    const [key, nonce, aad, data] = [0, 32, 48, 64].map((offset) => base + exports.contextBytes() + 64 + offset) as [
-      number,
-      number,
-      number,
-      number,
-    ];
+    const key = base + exports.contextBytes();
+    const [nonce, aad, start, data] = [key + 32, key + 48, key + 64, key + 80];
     const frame = peers[0]!.frame(9, 1);
     memory.set(peers[0]!.key, key);
     memory.set(frame.subarray(8, 20), nonce);
     memory.set(frame.subarray(4, 8), aad);
     memory.set(frame.subarray(20), data);
     exports.gcmExpand(key, base);
-    expect(exports.gcmOpen(base, nonce, aad, 4, data, frame.length - 36)).toBe(1);
+    exports.gcmAad(base, aad, 4, start);
+    expect(exports.gcmOpen(base, nonce, start, 4, data, frame.length - 36)).toBe(1);
     expect(memory.slice(data, data + frame.length - 36)).toEqual(peers[0]!.packet());
     memory.fill(0, data + frame.length - 36, data + frame.length - 20);
-    exports.gcmSeal(base, nonce, aad, 4, data, frame.length - 36);
+    exports.gcmSeal(base, nonce, start, 4, data, frame.length - 36);
     expect(memory.slice(data, data + frame.length - 20)).toEqual(frame.slice(20));
     memory[data]! ^= 1;
-    expect(exports.gcmOpen(base, nonce, aad, 4, data, frame.length - 36)).toBe(0);
+    expect(exports.gcmOpen(base, nonce, start, 4, data, frame.length - 36)).toBe(0);
   });
 }
 

@@ -44,7 +44,7 @@ export const LEAKY_CHANGES: readonly LeakyChange[] = [
     ...EXPAND_AES,
     name: 'a look-up in place of SubWord',
     from: '      word = subWord(word);',
-    to: '      word = load<u32>(SUB_BYTES_KEYS + ((word & 0x3f) << 2));',
+    to: '      word = load<u32>(BITS + ((word & 0x1f) << 2));',
     finds: 'address: load',
   },
   {
@@ -85,8 +85,8 @@ export const LEAKY_CHANGES: readonly LeakyChange[] = [
   {
     ...EXPAND,
     name: 'a wipe as long as a secret says',
-    from: 'memory.fill(KEY_STREAM, 0, PASS);\n}\n\n/**\n * Encrypts',
-    to: 'memory.fill(KEY_STREAM, 0, load<u8>(KEY_STREAM));\n}\n\n/**\n * Encrypts',
+    from: '  encrypt1(contextPtr + AES4_KEYS, KEY_STREAM);\n  ghashExpand(KEY_STREAM',
+    to: '  encrypt1(contextPtr + AES4_KEYS, KEY_STREAM);\n  memory.fill(KEY_STREAM, 0, load<u8>(KEY_STREAM));\n  ghashExpand(KEY_STREAM',
     finds: 'address: memory.fill',
   },
   {
