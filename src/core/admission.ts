@@ -3,9 +3,9 @@
  * length, known key, rate of the source, budget, cached identity key, else a bounded queue for the look-up, then verify.
  * What passes comes out as `Verified`; what does not is counted.
  */
+import { Bucket, Buckets } from '../budget.ts';
 import { BUDGETS, LIMITS, type Millis, STRANGER, TRUSTED } from '../config.ts';
 import { type KeyExchange as ExchangeMessage, parseKeyExchange, signedExchange } from '../wire/key-exchange.ts';
-import { Bucket, Buckets } from './budget.ts';
 import type { Directory, Found } from './directory.ts';
 import type { Jobs } from './jobs.ts';
 import type { Counters } from './stats.ts';

@@ -2,11 +2,11 @@
  * The client side of the beacon (DP 4.2 to 4.8): which of its messages are believed, punching, and asking for it. The
  * reflexive address and when to ask for it are registration.ts's; relayed frames come out as frames.
  */
+import { Bucket, Buckets } from '../budget.ts';
 import type { Millis } from '../config.ts';
 import { emitPunchRequest, parseBeacon } from '../wire/beacon.ts';
 import { isUnroutableTarget } from '../wire/host-port.ts';
 import { MAGIC } from '../wire/packet.ts';
-import { Bucket, Buckets } from './budget.ts';
 import type { Counters } from './stats.ts';
 
 /** What a beacon message asks the endpoint to do. */

@@ -2,12 +2,12 @@
  * Control packets (DP 5.12): pings and their answers, capabilities between our own, keepalives. What is swallowed here
  * never reaches the application. Keys and paths are not looked at but through the peer.
  */
+import { Buckets } from '../budget.ts';
 import { BUDGETS, LIMITS, type Millis, STRANGER, TRUSTED } from '../config.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { ErrorCode } from '../errors.ts';
 import { CAPABILITY, emitCapabilities, PATH_PROBE, parseCapabilities } from '../wire/control.ts';
 import { EPHEMERAL_FIRST, EPHEMERAL_LAST, FLAG, PORT, PROTOCOL } from '../wire/packet.ts';
-import { Buckets } from './budget.ts';
 import type { Departures, PacketFields, Way } from './departures.ts';
 import type { Outcome, Pong, Ticket } from './events.ts';
 import { NO_PATH } from './paths.ts';

@@ -2,9 +2,9 @@
  * Who may speak to the application (DP 7, design: decision 11). What is not let in is dropped without a sign, listener
  * or not, RST included. The tables are trust.ts's; here the registry is asked, within a budget.
  */
+import { Bucket, Buckets } from '../budget.ts';
 import { BUDGETS, type Millis, STRANGER } from '../config.ts';
 import { FLAG, PORT } from '../wire/packet.ts';
-import { Bucket, Buckets } from './budget.ts';
 import type { Directory } from './directory.ts';
 import type { Peer } from './peer.ts';
 import type { Counters } from './stats.ts';

@@ -4,10 +4,10 @@
  * engine authenticated; it puts frames and probes out. Which session sends is keyring.ts's decision. Not here: who may
  * speak to us (admission.ts), where frames go (peer.ts).
  */
+import { Bucket } from '../budget.ts';
 import { type Millis, TIMERS } from '../config.ts';
 import type { Engine } from '../engine/engine.ts';
 import { emitPilk } from '../wire/key-exchange.ts';
-import { Bucket } from './budget.ts';
 import type { Jobs } from './jobs.ts';
 import { Keyring, type Session } from './keyring.ts';
 import { isSameKey, type Offer, openOffer } from './offer.ts';

@@ -2,10 +2,10 @@
  * Takes segments out of the streams that have some and puts them in slots, a few of each in turn, within what the peers
  * of the existing network bear: relayed packets and SYNs are paced (DP 9.9, 9.11).
  */
+import { Bucket, Buckets } from '../budget.ts';
 import { LIMITS, type Millis } from '../config.ts';
 import type { Engine } from '../engine/engine.ts';
 import { FLAG, PROTOCOL } from '../wire/packet.ts';
-import { Bucket, Buckets } from './budget.ts';
 import type { Segment } from './connection.ts';
 import { pathOf } from './control.ts';
 import type { Departures, PacketFields, Way } from './departures.ts';

@@ -2,10 +2,10 @@
  * The connections of one endpoint: which packet belongs to which, who may open one, which of them has something to
  * send, and when each wants to be woken. The state of one connection is in connection.ts; trust was decided before.
  */
+import { Bucket, Buckets } from '../budget.ts';
 import { BUDGETS, LIMITS, type Millis, STRANGER, TRUSTED } from '../config.ts';
 import type { ErrorCode } from '../errors.ts';
 import { FLAG } from '../wire/packet.ts';
-import { Bucket, Buckets } from './budget.ts';
 import type { BufferPool } from './buffer.ts';
 import { Connection, EVENT, type Segment } from './connection.ts';
 import type { ConnectionId } from './events.ts';

@@ -2,11 +2,11 @@
  * The tunnels of one endpoint: contact with peers, their keys and paths, and what an opened or refused frame says about
  * both (DP 3.9 to 3.15, 4.9). Above it packets have an authenticated sender; below it they are bytes.
  */
+import { Bucket } from '../budget.ts';
 import { BUDGETS, type Millis, STRANGER } from '../config.ts';
 import { type Engine, RX, RX_NOTE, STATUS } from '../engine/engine.ts';
 import { Admission, type Origin } from './admission.ts';
 import { type BeaconLink, PUNCH_COPIES, PUNCH_FRAME } from './beacon-link.ts';
-import { Bucket } from './budget.ts';
 import { type Control, pathOf } from './control.ts';
 import type { Departures } from './departures.ts';
 import type { Directory } from './directory.ts';

@@ -22,6 +22,7 @@ interface Ban {
 }
 
 const SANS_IO = [
+  'src/budget.ts',
   'src/core/',
   'src/server/registry/',
   ...['beacon', 'endpoints', 'budget', 'tally'].map((name) => `src/server/${name}.ts`),

@@ -16,7 +16,7 @@ export interface Row {
   readonly packages?: readonly string[];
 }
 
-const SANS_IO = ['errors', 'config', 'wire', 'engine interface'];
+const SANS_IO = ['errors', 'config', 'budget', 'wire', 'engine interface'];
 const GLUE = [...SANS_IO, 'core', 'engine'];
 const APPLICATIONS = ['errors', 'config', 'version', 'wire', 'api', 'public'];
 
@@ -25,6 +25,7 @@ export const TABLE: readonly Row[] = [
   { name: 'assembly', files: ['assembly/'], mayImport: [] },
   { name: 'errors', files: ['src/errors.ts'], mayImport: [] },
   { name: 'config', files: ['src/config.ts'], mayImport: [] },
+  { name: 'budget', files: ['src/budget.ts'], mayImport: ['config'] },
   { name: 'version', files: ['src/version.ts'], mayImport: [] },
   { name: 'wire', files: ['src/wire/'], mayImport: ['errors'] },
   { name: 'engine interface', files: ['src/engine/engine.ts'], mayImport: [] },

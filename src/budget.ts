@@ -2,7 +2,7 @@
  * Token buckets: how often something may happen. One bucket for what strangers share, a bounded table of buckets where
  * each source has its own.
  */
-import type { Millis } from '../config.ts';
+import type { Millis } from './config.ts';
 
 /** One token, within what sums of fractions may lack: who comes at `nextAt` must find it. */
 const ONE = 1 - 1e-9;

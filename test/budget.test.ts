@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Bucket, Buckets } from '../../src/core/budget.ts';
+import { Bucket, Buckets } from '../src/budget.ts';
 
 /** How many of `tries` succeed at `now`. */
 function taken(bucket: Bucket, now: number, tries: number): number {
