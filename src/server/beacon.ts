@@ -17,7 +17,7 @@ import {
   writeDeliveryHeader,
 } from '../wire/beacon.ts';
 import { readU32 } from '../wire/integers.ts';
-import { Budget, isLocalHost, TRUSTED_FACTOR } from './budget.ts';
+import { Budget, isLocalHost } from './budget.ts';
 import {
   type Endpoint,
   type EndpointAuthority,
@@ -110,8 +110,7 @@ export class Beacon {
   readonly #isTrusted: (host: string) => boolean;
   readonly #peers: Peer[];
   readonly #punches: Budget;
-  readonly #strayRelays: Budget;
-  readonly #relayPerSecond: number;
+  readonly #relays: Budget;
   readonly #punchGapMs: Millis;
   #punchedAt: Millis = Number.NEGATIVE_INFINITY;
   #sweepAt: Millis = Number.NEGATIVE_INFINITY;
@@ -137,8 +136,8 @@ export class Beacon {
     }));
     const perSecond = options.punchesPerSecond ?? 1;
     this.#punches = new Budget({ perSecond, burst: Math.max(1, perSecond), capacity: SOURCES });
-    this.#relayPerSecond = options.relayPacketsPerSecond ?? 4_000;
-    this.#strayRelays = new Budget({ perSecond: this.#relayPerSecond, burst: this.#relayPerSecond, capacity: SOURCES });
+    const relays = options.relayPacketsPerSecond ?? 4_000;
+    this.#relays = new Budget({ perSecond: relays, burst: relays, capacity: SOURCES });
     this.#punchGapMs = options.punchGapMs ?? 0;
     if (this.#peers.length > 0) this.#syncAt = Number.NEGATIVE_INFINITY;
   }
@@ -312,14 +311,10 @@ export class Beacon {
    * (a mapping that just changed) or forged, and receivers authenticate what they get.
    */
   #mayRelay(now: Millis, sender: number, from: Origin): boolean {
-    const isTrusted = this.#isTrusted(from.host);
     const own = this.#endpoints.get(now, sender);
-    if (own === undefined || own.port !== from.port || own.host !== from.host) {
-      return this.#strayRelays.take(now, from.host, isTrusted);
-    }
-    own.seenAt = now;
-    const perSecond = this.#relayPerSecond * (isTrusted ? TRUSTED_FACTOR : 1);
-    return own.relays.take(now, perSecond, perSecond);
+    const isKnown = own !== undefined && own.port === from.port && own.host === from.host;
+    if (isKnown) own.seenAt = now;
+    return this.#relays.take(now, isKnown ? sender : from.host, this.#isTrusted(from.host));
   }
 
   /** DP 4.6; from configured peers only, for anyone can write the message. */

@@ -1,8 +1,10 @@
 /**
- * How often something may happen, per source: token buckets in a bounded table. Sources on this machine may do a
- * hundred times as much (design: decision 8), for agents there share one address.
+ * How often a source may do something: two tables of token buckets, one for strangers and one for sources on this
+ * machine, which may do a hundred times as much (design: decision 8), for agents there share one address. Strangers
+ * who fill their table push no trusted source out of its own.
  */
-import type { Millis } from '../config.ts';
+import { Buckets } from '../budget.ts';
+import { type Millis, STRANGER, TRUSTED } from '../config.ts';
 
 /** What a trusted source may do, as a multiple of what others may. */
 export const TRUSTED_FACTOR = 100;
@@ -12,53 +14,20 @@ export function isLocalHost(host: string): boolean {
   return host === '::1' || host.startsWith('127.');
 }
 
-/** A bucket that starts full. */
-export class Bucket {
-  #tokens: number;
-  #at: Millis = Number.NEGATIVE_INFINITY;
-
-  /** @param burst - Tokens to begin with. */
-  constructor(burst: number) {
-    this.#tokens = burst;
-  }
-
-  /** Takes one token if there is one. @param perSecond - Refill rate. @param burst - Most tokens held. */
-  take(now: Millis, perSecond: number, burst: number): boolean {
-    if (now > this.#at) {
-      this.#tokens = Math.min(burst, this.#tokens + ((now - this.#at) * perSecond) / 1000);
-      this.#at = now;
-    }
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
-    return true;
-  }
-}
-
-/** A bucket per source. When the table is full the oldest leaves. */
+/** A bucket per source and kind of source, at most `capacity` of each kind. */
 export class Budget {
-  readonly #buckets = new Map<string, Bucket>();
-  readonly #perSecond: number;
-  readonly #burst: number;
-  readonly #capacity: number;
+  readonly #buckets: readonly [stranger: Buckets, trusted: Buckets];
 
-  constructor(limits: { perSecond: number; burst: number; capacity: number }) {
-    this.#perSecond = limits.perSecond;
-    this.#burst = limits.burst;
-    this.#capacity = limits.capacity;
+  /** @param limits - Those of a stranger: refill rate, most tokens held, sources remembered. */
+  constructor({ perSecond, burst, capacity }: { perSecond: number; burst: number; capacity: number }) {
+    this.#buckets = [
+      new Buckets(perSecond, burst, capacity),
+      new Buckets(perSecond * TRUSTED_FACTOR, burst * TRUSTED_FACTOR, capacity),
+    ];
   }
 
-  /** @param isTrusted - This source may do a hundred times as much. */
-  take(now: Millis, source: string, isTrusted: boolean): boolean {
-    const factor = isTrusted ? TRUSTED_FACTOR : 1;
-    let bucket = this.#buckets.get(source);
-    if (bucket === undefined) {
-      if (this.#buckets.size >= this.#capacity) {
-        const oldest = this.#buckets.keys().next();
-        if (!oldest.done) this.#buckets.delete(oldest.value);
-      }
-      bucket = new Bucket(this.#burst * factor);
-      this.#buckets.set(source, bucket);
-    }
-    return bucket.take(now, this.#perSecond * factor, this.#burst * factor);
+  /** Takes one token of a source if it has one. @param source - A number and its text are two sources. */
+  take(now: Millis, source: string | number, isTrusted: boolean): boolean {
+    return this.#buckets[isTrusted ? TRUSTED : STRANGER].take(now, source);
   }
 }

@@ -6,7 +6,7 @@
 import type { Millis } from '../config.ts';
 import { BUDGETS, STRANGER } from '../config.ts';
 import { type DiscoverMessage, discoverText } from '../wire/beacon.ts';
-import { Bucket, Budget } from './budget.ts';
+import { Budget } from './budget.ts';
 
 /** What is counted here. */
 export type EndpointCount =
@@ -58,7 +58,6 @@ export interface Endpoint {
   publicKey: Uint8Array | undefined;
   isExtended: boolean;
   notifiedAt: Millis;
-  readonly relays: Bucket;
 }
 
 /** A Discover whose signature is being verified. */
@@ -274,8 +273,7 @@ export class Endpoints {
     if (known === undefined) {
       this.#tally.add('endpointSet');
       const fresh = { signedAt: 0, publicKey: undefined, isExtended: false, notifiedAt: NEVER, movedAt: NEVER };
-      const { path, host, port } = at;
-      const endpoint = { path, host, port, seenAt: now, ...fresh, relays: new Bucket(Number.POSITIVE_INFINITY) };
+      const endpoint = { path: at.path, host: at.host, port: at.port, seenAt: now, ...fresh };
       this.#endpoints.set(nodeId, endpoint);
       return endpoint;
     }

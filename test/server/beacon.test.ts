@@ -343,6 +343,22 @@ test('a source relays 4000 packets a second; this machine a hundred times as man
   expect(relayed(HOME, 1, 1_000)).toBe(400);
 });
 
+test('a sender at its endpoint and forged ones from its host have a budget each', () => {
+  const rig = new Rig({ relayPacketsPerSecond: 10 });
+  rig.send('192.0.2.2:1', emitDiscover(2));
+  rig.send(HOME, emitDiscover(1));
+  rig.send('198.51.100.1:5000', emitDiscover(3));
+  const relayed = (from: string, sender: number): number => {
+    let sum = 0;
+    for (let i = 0; i < 20; i++) sum += rig.relay(from, sender, 2).length;
+    return sum;
+  };
+  expect(relayed('198.51.100.1:6000', 1), 'forged').toBe(10);
+  expect(relayed(HOME, 1), 'the sender itself').toBe(10);
+  expect(relayed('198.51.100.1:5000', 3), 'another behind the same address').toBe(10);
+  expect(relayed('198.51.100.1:6000', 3), 'forged, again').toBe(0);
+});
+
 test('a source punches once a second', () => {
   const rig = new Rig();
   rig.send(HOME, emitDiscover(1));
