@@ -8,7 +8,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { ErrorCode } from '../errors.ts';
 import { CAPABILITY, emitCapabilities, PATH_PROBE, parseCapabilities } from '../wire/control.ts';
 import { EPHEMERAL_FIRST, EPHEMERAL_LAST, FLAG, PORT, PROTOCOL } from '../wire/packet.ts';
-import type { Departures, PacketFields, Way } from './departures.ts';
+import { type Departures, noFields, type PacketFields, type Way } from './departures.ts';
 import type { Outcome, Pong, Ticket } from './events.ts';
 import { NO_PATH } from './paths.ts';
 import type { Peer } from './peer.ts';
@@ -55,18 +55,7 @@ export class Control {
   readonly #parts: Parts;
   readonly #pongs: readonly [Buckets, Buckets];
   readonly #answers: PingAnswer[] = [];
-  readonly #fields: PacketFields = {
-    protocol: PROTOCOL.control,
-    flags: 0,
-    sourceNetwork: 0,
-    destinationNetwork: 0,
-    destinationNode: 0,
-    sourcePort: 0,
-    destinationPort: 0,
-    seq: 0,
-    ack: 0,
-    windowSegments: 0,
-  };
+  readonly #fields: PacketFields = noFields(PROTOCOL.control);
 
   constructor(parts: Parts) {
     this.#parts = parts;

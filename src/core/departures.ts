@@ -23,6 +23,22 @@ export interface PacketFields {
   windowSegments: number;
 }
 
+/** Fields that are all zero but for the protocol, to be filled in and reused. @param protocol - One of PROTOCOL. */
+export function noFields(protocol: number): PacketFields {
+  return {
+    protocol,
+    flags: 0,
+    sourceNetwork: 0,
+    destinationNetwork: 0,
+    destinationNode: 0,
+    sourcePort: 0,
+    destinationPort: 0,
+    seq: 0,
+    ack: 0,
+    windowSegments: 0,
+  };
+}
+
 /** Under which key and on which way a packet leaves. */
 export interface Way {
   /** Engine session index. */

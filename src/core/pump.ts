@@ -8,7 +8,7 @@ import type { Engine } from '../engine/engine.ts';
 import { FLAG, PROTOCOL } from '../wire/packet.ts';
 import type { Segment } from './connection.ts';
 import { pathOf } from './control.ts';
-import type { Departures, PacketFields, Way } from './departures.ts';
+import { type Departures, noFields, type PacketFields, type Way } from './departures.ts';
 import { NO_PATH } from './paths.ts';
 import type { Peers } from './peers.ts';
 import type { Reset, Stream, Streams } from './streams.ts';
@@ -35,18 +35,7 @@ export class Pump {
   readonly #delays = new Deadlines();
   readonly #segment: Segment = { flags: 0, seq: 0, ack: 0, windowSegments: 0, payloadLength: 0 };
   readonly #way: Way = { session: 0, peer: 0, path: NO_PATH };
-  readonly #fields: PacketFields = {
-    protocol: PROTOCOL.stream,
-    flags: 0,
-    sourceNetwork: 0,
-    destinationNetwork: 0,
-    destinationNode: 0,
-    sourcePort: 0,
-    destinationPort: 0,
-    seq: 0,
-    ack: 0,
-    windowSegments: 0,
-  };
+  readonly #fields: PacketFields = noFields(PROTOCOL.stream);
 
   constructor(engine: Engine, peers: Peers, streams: Streams, departures: Departures) {
     this.#engine = engine;
