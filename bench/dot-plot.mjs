@@ -1,6 +1,6 @@
 // A picture of ratios: a line for each row, a dot for each runtime, a tick where the target is; logarithmic.
 
-const COLOURS = ['#1b6ac9', '#d1495b', '#2a9d5c', '#e39b1f', '#7a4fc0', '#3a3a3a'];
+const COLOURS = ['#1b6ac9', '#d1495b', '#2a9d5c', '#e39b1f', '#7a4fc0', '#3a3a3a', '#17a2b8'];
 const ROW = 20;
 const LEFT = 290;
 const WIDTH = 900;
@@ -45,8 +45,8 @@ ${parts.join('\n')}
 
 function legend(runtimes) {
   return runtimes.map((name, i) => {
-    const at = 16 + i * 140;
-    return `<circle cx="${at}" cy="42" r="5" fill="${COLOURS[i]}"/><text x="${at + 10}" y="46" fill="#222222">${escaped(name)}</text>`;
+    const at = 16 + i * Math.min(140, (WIDTH - 16) / runtimes.length);
+    return `<circle cx="${at.toFixed(1)}" cy="42" r="5" fill="${COLOURS[i]}"/><text x="${(at + 10).toFixed(1)}" y="46" fill="#222222">${escaped(name)}</text>`;
   });
 }
 

@@ -53,12 +53,24 @@ function isAimed({ cells }) {
   return cells.some((cell) => cell?.target !== undefined);
 }
 
-/** Lines that a target is about, and of the other rows the first peer; all are in the JSON. */
+/** Lines that a target is about, and for runs that have nothing in these the first that they have; all are in the JSON. */
 function shortened(lines) {
+  const kept = new Set(lines.filter(isAimed));
+  const covered = new Map();
   const rowOf = ({ name, subject }) => `${name}\n${subject}`;
-  const aimed = new Set(lines.filter(isAimed).map(rowOf));
-  const first = new Map(lines.toReversed().map((line) => [rowOf(line), line]));
-  return lines.filter((line) => isAimed(line) || (!aimed.has(rowOf(line)) && first.get(rowOf(line)) === line));
+  const cover = (line) => {
+    kept.add(line);
+    const runs = covered.get(rowOf(line)) ?? new Set();
+    line.cells.forEach((cell, at) => {
+      if (cell !== undefined) runs.add(at);
+    });
+    covered.set(rowOf(line), runs);
+  };
+  for (const line of kept) cover(line);
+  for (const line of lines) {
+    if (line.cells.some((cell, at) => cell !== undefined && covered.get(rowOf(line))?.has(at) !== true)) cover(line);
+  }
+  return lines.filter((line) => kept.has(line));
 }
 
 /** What one run says: the ratio where there is a peer, and the target where it is about this peer. */

@@ -1,4 +1,4 @@
-// Runs the same bundled bench on every runtime, one after the other, and keeps what each writes in bench/results.
+// Runs the same bundled bench on every runtime and in a page of Chromium, one after the other, and keeps what each writes in bench/results.
 //
 //   npm run bench:runtimes                                  all
 //   npm run bench:runtimes -- --runtime node-20,bun         some
@@ -8,6 +8,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { findChromium } from '../test/runtime/chromium.mjs';
 import { CACHE, install } from './install.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -45,14 +46,29 @@ const wanted = values.runtime?.split(',');
 const passed = [...(values.quick ? ['--quick'] : []), ...(values.only === undefined ? [] : ['--only', values.only])];
 const results = passed.length === 0 ? join(ROOT, 'bench/results') : join(CACHE, 'results');
 
-install({ runtimes: true });
+/** This Node opens the page. @returns Nothing where there is no Chromium, unless it was asked for by name. */
+function chromium() {
+  const { missing } = findChromium();
+  if (missing !== undefined) process.stderr.write(`chromium: ${missing}\n`);
+  return missing === undefined || wanted !== undefined ? [['chromium', [process.execPath], '--chromium']] : [];
+}
+
+/** All, or those that are wanted; the runtimes are 0.8 GB, which a page does not need. */
+function contestants() {
+  const isOnlyChromium = wanted?.every((name) => name === 'chromium') === true;
+  install({ runtimes: !isOnlyChromium });
+  const all = [...(isOnlyChromium ? [] : runtimes()), ...(wanted?.includes('chromium') === false ? [] : chromium())];
+  const unknown = wanted?.filter((name) => all.every(([known]) => known !== name)) ?? [];
+  if (unknown.length > 0) throw new Error(`No runtime ${unknown}: there are ${all.map(([name]) => name).join(', ')}`);
+  return wanted === undefined ? all : all.filter(([name]) => wanted.includes(name));
+}
+
 mkdirSync(results, { recursive: true });
 let failures = 0;
-for (const [name, command] of runtimes()) {
-  if (wanted !== undefined && !wanted.includes(name)) continue;
+for (const [name, command, ...options] of contestants()) {
   process.stdout.write(`\n${name}\n`);
   const [binary, ...before] = command;
-  const args = [...before, BENCH, '--json', join(results, `${name}.json`), ...passed];
+  const args = [...before, BENCH, ...options, '--json', join(results, `${name}.json`), ...passed];
   if (spawnSync(binary, args, { cwd: ROOT, stdio: 'inherit' }).status !== 0) failures++;
 }
 process.exitCode = failures > 0 ? 1 : 0;

@@ -5,7 +5,7 @@
  */
 import { createCipheriv, createDecipheriv, createSecretKey } from 'node:crypto';
 import { pattern } from './engines.ts';
-import { loadPeer, note, versionOf } from './runtime.ts';
+import { HAS_NODE, loadPeer, note, versionOf } from './runtime.ts';
 
 /** One peer for one size of packet. */
 export interface AeadPeer {
@@ -40,7 +40,11 @@ export async function aeadPeers(size: number, only?: string): Promise<AeadPeer[]
   return peers;
 }
 
-function nodeCrypto(size: number): AeadPeer {
+function nodeCrypto(size: number): AeadPeer | undefined {
+  if (!HAS_NODE) {
+    note('node:crypto', 'not in a page');
+    return undefined;
+  }
   const key = createSecretKey(SECRETS.key);
   const { nonce, aad } = SECRETS;
   const data = Buffer.from(pattern(size));
@@ -145,21 +149,37 @@ interface StablelibGcm {
   };
 }
 
-async function stablelib(size: number): Promise<AeadPeer | undefined> {
+/** stablelib with its key set up. */
+export interface Stablelib {
+  readonly version: string;
+  readonly context: InstanceType<StablelibGcm['GCM']>;
+  /** Sets up the key once more. */
+  expand(): object;
+}
+
+/** Loads stablelib. @returns Undefined when this runtime cannot. */
+export async function makeStablelib(key: Uint8Array): Promise<Stablelib | undefined> {
   const cipher = await loadPeer<StablelibAes>('@stablelib/aes');
   const mode = await loadPeer<StablelibGcm>('@stablelib/gcm');
   if (cipher === undefined || mode === undefined) return undefined;
   const { AES } = cipher.module;
   const { GCM } = mode.module;
+  const expand = () => new GCM(new AES(key, true));
+  return { version: mode.version, context: expand(), expand };
+}
+
+async function stablelib(size: number): Promise<AeadPeer | undefined> {
   const { key, nonce, aad } = SECRETS;
-  const context = new GCM(new AES(key, true));
+  const made = await makeStablelib(key);
+  if (made === undefined) return undefined;
+  const { version, context, expand: expandKey } = made;
   const data = pattern(size);
   const output = new Uint8Array(size + TAG);
   const sealed = context.seal(nonce, data, aad, output).slice();
   const opened = new Uint8Array(size);
   return {
     name: 'stablelib',
-    version: mode.version,
+    version,
     seal(count) {
       for (let i = 0; i < count; i++) context.seal(nonce, data, aad, output);
     },
@@ -169,7 +189,7 @@ async function stablelib(size: number): Promise<AeadPeer | undefined> {
       }
     },
     expand(count) {
-      for (let i = 0; i < count; i++) new GCM(new AES(key, true));
+      for (let i = 0; i < count; i++) expandKey();
     },
   };
 }

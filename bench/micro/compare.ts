@@ -2,10 +2,16 @@
  * What became worse since a run that was recorded. Only ratios are compared, because times move with the machine; sizes,
  * which have no peer, are compared as they are.
  */
+import { readFileSync } from 'node:fs';
 import type { Recording, Row } from './record.ts';
 
 /** Less than this is noise. */
 const TOLERANCE = 1.2;
+
+/** Reads what `--json` wrote. */
+export function readRecording(path: string): Recording {
+  return JSON.parse(readFileSync(path, 'utf8')) as Recording;
+}
 
 /** A line for each row that became worse by more than a fifth, ending in a line feed. */
 export function regressions(before: Recording, after: Recording): string {

@@ -4,7 +4,8 @@
  * takes the samples and their time.
  *
  * Time is the CPU time of the process, which others on the machine do not stretch; its clock has steps of 1 µs, hence the
- * length of a sample. Where a runtime has none it is the time of day.
+ * length of a sample. A page has no such clock, but one of the time of day with steps of 5 µs: there a sample is the mean of as
+ * many runs as make the error of a step small.
  *
  * Every sample begins at another depth of the stack. V8 keeps what does not fit into registers in frames that it aligns to
  * 8 bytes; where such a frame lies across the end of a page, vector code takes up to twice its time. That is so at one depth in
@@ -82,6 +83,9 @@ const MOST = 16_384;
 
 const processClock = globalThis.process?.cpuUsage;
 
+/** A sample in a page takes so many steps of its clock: half a percent. */
+const STEPS = 200;
+
 /** Eight bytes each: from nothing to a page. */
 const DEPTHS = 512;
 
@@ -93,6 +97,16 @@ export function now(): number {
   if (processClock === undefined) return performance.now();
   const { user, system } = processClock.call(process);
   return (user + system) / 1000;
+}
+
+/** Milliseconds between two readings of the wall clock that differ: some ns, or the 5 or 100 µs of a page. */
+export const WALL_STEP_MS: number = Math.min(...Array.from({ length: 20 }, wallStep));
+
+function wallStep(): number {
+  const start = performance.now();
+  let end = start;
+  while (end === start) end = performance.now();
+  return end - start;
 }
 
 /** A contest as a measurement. @param enter - Makes the contestants; called when it is their turn. */
@@ -127,8 +141,10 @@ export function once(names: readonly string[], measure: (effort: Effort) => read
 
 interface Entry {
   readonly contestant: Contestant;
-  /** Operations in a sample. */
+  /** Operations in a run. */
   readonly count: number;
+  /** Runs in a sample. */
+  readonly repeats: number;
   /** Nanoseconds per operation: all samples, and the median of each round. */
   readonly samples: number[];
   readonly medians: number[];
@@ -155,9 +171,12 @@ async function entered(contestant: Contestant, effort: Effort): Promise<Entry> {
   const trial = fitting(Math.ceil((operations / spent) * 0.5));
   const operationNs = Math.max(((await time(trial)) / trial) * 1e6, 1);
   const wanted = Math.ceil(effort.sampleNs / operationNs);
+  const leastNs = processClock === undefined ? STEPS * WALL_STEP_MS * 1e6 : 0;
   // Fewer than FEWEST only where they would take four times as long as a sample should.
   const fewest = FEWEST * operationNs > 4 * effort.sampleNs ? 1 : FEWEST;
-  return { contestant, count: fitting(Math.max(wanted, fewest)), samples: [], medians: [] };
+  const chosen = fitting(Math.max(wanted, fewest));
+  const repeats = Math.max(1, Math.ceil(leastNs / (chosen * operationNs)));
+  return { contestant, count: chosen, repeats, samples: [], medians: [] };
 }
 
 function tasksOf(entries: readonly Entry[], effort: Effort): Task[] {
@@ -167,15 +186,16 @@ function tasksOf(entries: readonly Entry[], effort: Effort): Task[] {
     iterations: effort.samples,
     warmup: false,
     retainSamples: true,
-    subtractTimerOverhead: true,
+    // A step of a coarse clock is not what reading it takes.
+    subtractTimerOverhead: processClock !== undefined,
     throws: true,
   });
   return entries.map((entry) => addTask(bench, entry));
 }
 
 function addTask(bench: Bench, entry: Entry): Task {
-  const { contestant, count } = entry;
-  const { name, run } = contestant;
+  const { contestant, count, repeats } = entry;
+  const { name, run, isAsync = false } = contestant;
   const random = new Random(1);
   // The first argument is taken; the others only lie on the stack.
   let padded: number[] = [];
@@ -183,8 +203,37 @@ function addTask(bench: Bench, entry: Entry): Task {
     padded = new Array<number>(1 + random.below(DEPTHS)).fill(count);
     contestant.prepare?.(count);
   };
-  bench.add(name, () => Reflect.apply(run, undefined, padded), { async: contestant.isAsync === true, beforeEach });
+  const once = (): unknown => Reflect.apply(run, undefined, padded);
+  if (repeats === 1) bench.add(name, once, { async: isAsync, beforeEach });
+  else bench.add(name, (isAsync ? meanOfAsync : meanOf)(once, beforeEach, repeats), { async: isAsync });
   return bench.getTask(name)!;
+}
+
+/** Runs and times by itself, as often as the sample has runs. */
+function meanOf(once: () => unknown, beforeEach: () => void, repeats: number) {
+  return () => {
+    let spent = 0;
+    for (let i = 0; i < repeats; i++) {
+      beforeEach();
+      const start = now();
+      once();
+      spent += now() - start;
+    }
+    return { overriddenDuration: spent / repeats };
+  };
+}
+
+function meanOfAsync(once: () => unknown, beforeEach: () => void, repeats: number) {
+  return async () => {
+    let spent = 0;
+    for (let i = 0; i < repeats; i++) {
+      beforeEach();
+      const start = now();
+      await once();
+      spent += now() - start;
+    }
+    return { overriddenDuration: spent / repeats };
+  };
 }
 
 async function takeSamples(task: Task, entry: Entry): Promise<void> {

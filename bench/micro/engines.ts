@@ -1,8 +1,6 @@
 /**
  * The engines under test: one per build that the runtime takes, and room in their memory for the kernels' own data.
  */
-
-import { randomFillSync } from 'node:crypto';
 import { RELAXED } from '../../src/engine/binary.ts';
 import { SLOTS } from '../../src/engine/engine.ts';
 import { createWasmEngine, type WasmEngine } from '../../src/engine/wasm.ts';
@@ -17,7 +15,7 @@ export const WASM: readonly string[] = ['wasm', 'wasm-relaxed'];
 
 /** Makes an engine. */
 export function makeEngine(build: 'simd' | 'relaxed', sessions = 64): WasmEngine {
-  return createWasmEngine({ sessions }, randomFillSync, { build });
+  return createWasmEngine({ sessions }, (into) => crypto.getRandomValues(into as Uint8Array<ArrayBuffer>), { build });
 }
 
 /** One engine of each build. */

@@ -7,6 +7,7 @@ import { BATCH, FRAME_HEADER, OVERHEAD, PAYLOAD_OFFSET, RECORD_WORDS, RX, TX } f
 import type { WasmEngine } from '../../src/engine/wasm.ts';
 import type { Contestant } from './contest.ts';
 import { fresh, pattern } from './engines.ts';
+import { received } from './runtime.ts';
 
 /** Bytes of the packet header, which the sizes of packets count and those of payloads do not. */
 export const PACKET_HEADER: number = PAYLOAD_OFFSET - FRAME_HEADER;
@@ -109,8 +110,7 @@ export class FrameRig {
       engine.transmit.set(this.#fields());
       engine.transmit[TX.framePtr] = framePtr;
       engine.seal(1);
-      // A Buffer, as from a socket.
-      return Buffer.from(engine.memory.subarray(framePtr, framePtr + engine.transmit[TX.frameLen]!));
+      return received(engine.memory.subarray(framePtr, framePtr + engine.transmit[TX.frameLen]!));
     });
     engine.releaseReceive(framePtr);
     return sealed;

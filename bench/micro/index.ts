@@ -3,67 +3,40 @@
  *
  *   -- --only PATTERN   rows whose name matches, such as "M1" or "seal 98"      -- --quick   a tenth of the time
  *   -- --json FILE      writes the run                                         -- --compare FILE   against a run written before
+ *   -- --chromium       in a page of headless Chromium instead
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { aead } from './aead.ts';
-import { regressions } from './compare.ts';
-import { EFFORT, type Measurement, type Running } from './contest.ts';
-import { crc } from './crc.ts';
-import { packet } from './packet.ts';
-import { receive } from './receive.ts';
-import type { Recording, Row } from './record.ts';
-import { routes } from './routes.ts';
-import { absent, commitName, machineName, runtimeName } from './runtime.ts';
-import { size } from './size.ts';
+import { inChromium } from './chromium.ts';
+import { readRecording, regressions } from './compare.ts';
+import type { Recording } from './record.ts';
+import { run } from './run.ts';
+import { commitName, machineName } from './runtime.ts';
 import { table } from './table.ts';
-import { timing } from './timing.ts';
-import { warmUp } from './warm-up.ts';
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string' },
+    only: { type: 'string', default: '' },
     quick: { type: 'boolean', default: false },
     json: { type: 'string' },
     compare: { type: 'string' },
+    chromium: { type: 'boolean', default: false },
   },
 });
 
-const wanted = new RegExp(values.only ?? '', 'i');
-const effort = values.quick ? EFFORT.quick : EFFORT.full;
-const groups: readonly (() => Measurement[])[] = [size, aead, receive, crc, routes, packet, timing];
-const rows: Row[] = [];
-const kept = await warmUp();
-for (const group of groups) {
-  const chosen = group().filter(({ names }) => names.some((name) => wanted.test(name)));
-  // A million routes in five tables are enough for the memory at one time.
-  const sets = group === routes ? chosen.map((measurement) => [measurement]) : [chosen];
-  for (const set of sets) rows.push(...(await measured(set)).filter(({ name }) => wanted.test(name)));
-}
-if (kept.length === 0) throw new Error('no build of the engine is for this runtime');
+// Read before the measuring, which takes minutes.
+const before = values.compare === undefined ? undefined : readRecording(values.compare);
+const selection = { only: values.only, isQuick: values.quick };
+const say = (line: string): boolean => process.stderr.write(`${line}\n`);
+const { runtime, absent, rows } = await (values.chromium ? inChromium : run)(selection, say);
 const recording: Recording = {
   commit: commitName(),
   machine: machineName(),
-  runtime: runtimeName(),
+  runtime,
   date: new Date().toISOString(),
   absent,
   rows,
 };
 process.stdout.write(table(recording));
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(recording, null, 1)}\n`);
-if (values.compare !== undefined) {
-  const before = JSON.parse(readFileSync(values.compare, 'utf8')) as Recording;
-  process.stdout.write(regressions(before, recording));
-}
-
-async function measured(set: readonly Measurement[]): Promise<Row[]> {
-  const running: Running[] = [];
-  for (const measurement of set) {
-    process.stderr.write(`${measurement.names.join(', ')}\n`);
-    running.push(await measurement.start(effort));
-  }
-  for (let turn = 0; turn < effort.rounds; turn++) {
-    for (const one of running) await one.round(turn);
-  }
-  return running.flatMap((one) => one.finish());
-}
+if (before !== undefined) process.stdout.write(regressions(before, recording));

@@ -8,7 +8,7 @@ import type { WasmEngine } from '../../src/engine/wasm.ts';
 import { type Contestant, contest, type Measurement, once, withTarget } from './contest.ts';
 import { makeEngine, WASM } from './engines.ts';
 import type { Row } from './record.ts';
-import { collectGarbage, runtimeName } from './runtime.ts';
+import { collectGarbage, heapUsed, runtimeName } from './runtime.ts';
 
 /** Records read and written in turn, as in a batch. */
 const RECORDS = 64;
@@ -180,9 +180,9 @@ function heap(contestants: () => Contestant[]): Measurement {
 function growth({ run }: Contestant): number {
   const times = Array.from({ length: 4 }, () => {
     collectGarbage();
-    const before = process.memoryUsage().heapUsed;
+    const before = heapUsed();
     run(HEAP_OPERATIONS);
-    return process.memoryUsage().heapUsed - before;
+    return heapUsed() - before;
   });
   return Math.max(0, Math.min(...times));
 }

@@ -1,6 +1,6 @@
 /**
- * What differs between Node, Deno and Bun, and what a run must say of where it ran. Peers come from the cache that
- * `bench/install.mjs` fills; what a runtime cannot load is noted, not passed over.
+ * What differs between Node, Deno and Bun, and what a run must say of where it ran; page-runtime.ts is this file's other half,
+ * for a page. Peers come from the cache that `bench/install.mjs` fills; what a runtime cannot load is noted, not passed over.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { note } from './absent.ts';
 
 interface Globals {
   readonly Bun?: { readonly version: string; gc(isSync: boolean): void };
@@ -19,8 +20,10 @@ const { Bun, Deno } = globalThis as Globals;
 const CACHE = new URL('../../.cache/bench/package.json', import.meta.url);
 const fromCache = createRequire(CACHE);
 
-/** Peers that could not be loaded. */
-export const absent: string[] = [];
+/** Whether there are the modules of Node; where not, their functions are undefined. */
+export const HAS_NODE: boolean = true;
+
+export { absent, note } from './absent.ts';
 
 /** `node 20.20.2`, `deno 2.9.6`, `bun 1.4.5`. */
 export function runtimeName(): string {
@@ -71,14 +74,6 @@ export async function loadPeer<T>(packageName: string, path = ''): Promise<Peer<
   }
 }
 
-/** Notes that a contestant is missing. */
-export function note(name: string, error: unknown): void {
-  const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
-  // Without the paths of this machine: what is written here is kept.
-  const line = `${name}: ${reason?.replace(/(file:\/\/)?(\/[\w.@-]+){2,}/g, '…')}`;
-  if (!absent.includes(line)) absent.push(line);
-}
-
 /** Collects garbage, all of it, where the runtime lets us. */
 export function collectGarbage(): void {
   if (Bun !== undefined) {
@@ -87,6 +82,16 @@ export function collectGarbage(): void {
   }
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();
+}
+
+/** Bytes of the heap that are in use. */
+export function heapUsed(): number {
+  return process.memoryUsage().heapUsed;
+}
+
+/** A copy of bytes as a socket hands them over: a Buffer. */
+export function received(bytes: Uint8Array): Uint8Array {
+  return Buffer.from(bytes);
 }
 
 function installedVersion(packageName: string): string {
