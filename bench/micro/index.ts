@@ -14,18 +14,27 @@ import { run } from './run.ts';
 import { commitName, machineName } from './runtime.ts';
 import { table } from './table.ts';
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', default: '' },
-    quick: { type: 'boolean', default: false },
-    json: { type: 'string' },
-    compare: { type: 'string' },
-    chromium: { type: 'boolean', default: false },
-  },
-});
+const OPTIONS = {
+  only: { type: 'string', default: '' },
+  quick: { type: 'boolean', default: false },
+  json: { type: 'string' },
+  compare: { type: 'string' },
+  chromium: { type: 'boolean', default: false },
+} as const;
 
-// Read before the measuring, which takes minutes.
-const before = values.compare === undefined ? undefined : readRecording(values.compare);
+/** All that can be wrong with what was asked for shows before the measuring, which takes minutes. */
+function asked() {
+  try {
+    const { values } = parseArgs({ options: OPTIONS });
+    const before = values.compare === undefined ? undefined : readRecording(values.compare);
+    return { ...values, before, wanted: new RegExp(values.only, 'i') };
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`);
+    return process.exit(2);
+  }
+}
+
+const { before, wanted, ...values } = asked();
 const selection = { only: values.only, isQuick: values.quick };
 const say = (line: string): boolean => process.stderr.write(`${line}\n`);
 const { runtime, absent, rows } = await (values.chromium ? inChromium : run)(selection, say);
@@ -39,4 +48,4 @@ const recording: Recording = {
 };
 process.stdout.write(table(recording));
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(recording, null, 1)}\n`);
-if (before !== undefined) process.stdout.write(regressions(before, recording));
+if (before !== undefined) process.stdout.write(`\n${regressions(before, recording, wanted)}`);

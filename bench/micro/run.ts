@@ -42,6 +42,7 @@ export async function run({ only, isQuick }: Selection, say: (line: string) => v
       rows.push(...done.filter(({ name }) => wanted.test(name)));
     }
   }
+  if (rows.length === 0) throw new Error(`No row has a name like ${only}`);
   if (kept.length === 0) throw new Error('no build of the engine is for this runtime');
   return { runtime: runtimeName(), absent, rows };
 }
