@@ -6,6 +6,8 @@ const LEFT = 290;
 const WIDTH = 900;
 const RIGHT = 20;
 const TOP = 64;
+/** Width of one, about. */
+const CHARACTER = 7;
 
 /**
  * @param title - Above the picture.
@@ -44,8 +46,10 @@ ${parts.join('\n')}
 }
 
 function legend(runtimes) {
+  let next = 16;
   return runtimes.map((name, i) => {
-    const at = 16 + i * Math.min(140, (WIDTH - 16) / runtimes.length);
+    const at = next;
+    next += 26 + name.length * CHARACTER;
     return `<circle cx="${at.toFixed(1)}" cy="42" r="5" fill="${COLOURS[i]}"/><text x="${(at + 10).toFixed(1)}" y="46" fill="#222222">${escaped(name)}</text>`;
   });
 }

@@ -121,7 +121,7 @@ function figure(value, unit) {
 
 function provenance(runs) {
   const lines = runs.map(({ runtime, commit, machine, date, absent }) => {
-    const missing = absent.length > 0 ? `; without ${absent.map((line) => line.split(':')[0]).join(', ')}` : '';
+    const missing = absent.length > 0 ? `; without ${absent.map((line) => line.split(': ')[0]).join(', ')}` : '';
     return `- ${runtime}: commit ${commit}, ${machine}, ${date.slice(0, 10)}${missing}`;
   });
   return lines.join('\n');
