@@ -10,8 +10,9 @@ import { routeInit } from './route';
 
 export { crc32 } from './crc32';
 export { gcmAad, gcmExpand, gcmOpen, gcmSeal } from './crypto/gcm';
-export { aead, finish, open, parse, retry, seal } from './pipeline';
-export { install, keyInput, sealed, sessionCount, spend, wipe } from './session';
+export { handover, nativeFrom } from './handover';
+export { aead, finish, open, openOn, parse, retry, seal, sealOn } from './pipeline';
+export { install, keyInput, keyOf, sealed, sessionCount, spend, wipe } from './session';
 
 /** @returns The first byte behind all tables for `sessions` sessions; the host's slots begin there. Writes nothing. */
 export function memoryNeeded(sessions: u32): usize {

@@ -1,13 +1,15 @@
 /**
  * The road of a frame, in and out. In: `parse` finds the session, `aead` verifies and decrypts, `retry` moves a frame that
  * was refused on to another session of its sender, `finish` checks window, packet and source; `open` does all of it.
- * The stages stand apart so that another AEAD can take the place of `aead`. Out: `seal`.
+ * The stages stand apart so that another AEAD can take the place of `aead`. Out: `seal` writes headers and CRC, encrypts.
+ * Both stop at a packet that is for an AEAD of the host (handover.ts); `openOn` and `sealOn` go on from there.
  *
- * Between the stages the record says what the next one needs: status PARSED, OPENED or REFUSED; the payload words point
- * at the ciphertext without its tag; the window word counts the sessions tried.
+ * Between the stages the record says what the next one needs: status PARSED, OPENED or REFUSED, out WRITTEN or ENCRYPTED;
+ * the payload words point at the ciphertext without its tag; the window word counts the sessions tried.
  */
 import { loadU32, loadU64 } from './bytes';
 import { gcmOpen, gcmSeal } from './crypto/gcm';
+import { handOver, handOverTag, isNative, takeTag } from './handover';
 import {
   HASH_START_OWN, HASH_START_PEER, RECORD_BYTES, RECORD_FRAME_LEN, RECORD_FRAME_PTR, RECORD_NOTE, RECORD_PAYLOAD_LEN,
   RECORD_PAYLOAD_PTR, RECORD_SENDER, RECORD_SESSION, RECORD_STATUS, RECORD_WINDOW, receivePtr, transmitPtr,
@@ -18,24 +20,33 @@ import {
   candidate, indexOf, localIdOf, newestOf, nextCounter, replayState, sendPrefix, sessionAt, sessionContext, sessionUsed,
 } from './session';
 import {
-  AEAD_FAILED, BAD_PACKET, EXHAUSTED, NO_SESSION, NOBODY, NOT_PILS, NOTE_PREFIX_COLLISION, NOTE_RETIRED_SHIFT, OK, OPENED,
-  PARSED, REFUSED, RETIRED,
+  AEAD_FAILED, BAD_PACKET, ENCRYPTED, EXHAUSTED, NO_SESSION, NOBODY, NOT_PILS, NOTE_PREFIX_COLLISION, NOTE_RETIRED_SHIFT,
+  OK, OPENED, PARSED, REFUSED, RETIRED, WRITTEN,
 } from './status';
 import { AAD_BYTES, emitFrameHeader, FRAME_COUNTER, FRAME_NONCE, FRAME_PACKET, FRAME_SENDER, isPils, TAG_BYTES } from './tunnel';
 
 const ATTEMPT: usize = RECORD_WINDOW;
 
-/** All stages for the first `count` receive records of `owner`. Frames are opened one after the other, in order. */
-export function open(owner: u32, count: u32): void {
-  for (let i: u32 = 0; i < count; ++i) {
-    const record = receiveRecord(i);
-    parseRecord(owner, record);
-    while (load<u32>(record, RECORD_STATUS) == PARSED) {
-      aeadRecord(record);
-      retryRecord(owner, record);
-    }
-    finishRecord(record);
-  }
+/**
+ * All stages for the first `count` receive records of `owner`. Frames are opened one after the other, in order.
+ *
+ * @returns `count`; or the index of a record, PARSED, whose AEAD is the host's: do it, then `openOn`.
+ */
+export function open(owner: u32, count: u32): u32 {
+  return openFrom(owner, 0, count);
+}
+
+/**
+ * Goes on with record `i`: OPENED or REFUSED by the host, or still PARSED when the host could not, which the kernel here
+ * does then; and with those behind it.
+ *
+ * @returns As `open`.
+ */
+export function openOn(owner: u32, i: u32, count: u32): u32 {
+  const record = receiveRecord(i);
+  if (load<u32>(record, RECORD_STATUS) == PARSED) aeadRecord(record);
+  retryRecord(owner, record);
+  return openRecord(owner, record) ? openFrom(owner, i + 1, count) : i;
 }
 
 /** Stage 1: statuses NOT_PILS, NO_SESSION, RETIRED, or PARSED with a session. */
@@ -67,15 +78,72 @@ export function finish(count: u32): void {
   for (let i: u32 = 0; i < count; ++i) finishRecord(receiveRecord(i));
 }
 
-/** Writes packet and frame around the payloads of the first `count` transmit records and seals in place. */
-export function seal(count: u32): void {
-  for (let i: u32 = 0; i < count; ++i) sealRecord(transmitPtr + <usize>i * RECORD_BYTES);
+/**
+ * Writes packet and frame around the payloads of the first `count` transmit records and seals in place.
+ *
+ * @returns `count`; or the index of a record, WRITTEN, whose AEAD is the host's: do it, then `sealOn`.
+ */
+export function seal(count: u32): u32 {
+  return sealFrom(0, count);
+}
+
+/**
+ * Goes on with record `i`: ENCRYPTED by the host, its tag in the handover; or still WRITTEN when the host could not, and
+ * then it is sealed here, under the next counter: who knows what was done with the last; and with those behind it.
+ *
+ * @returns As `seal`.
+ */
+export function sealOn(i: u32, count: u32): u32 {
+  const record = transmitRecord(i);
+  if (load<u32>(record, RECORD_STATUS) == ENCRYPTED) {
+    const end = FRAME_PACKET + PACKET_HEADER + <usize>load<u32>(record, RECORD_PAYLOAD_LEN);
+    takeTag(<usize>load<u32>(record, RECORD_FRAME_PTR) + end);
+    answerSealed(record, end);
+  } else {
+    const session = writeRecord(record);
+    if (session != 0) encryptRecord(record, session);
+  }
+  return sealFrom(i + 1, count);
 }
 
 // @ts-ignore: decorator
 @inline
 function receiveRecord(i: u32): usize {
   return receivePtr + <usize>i * RECORD_BYTES;
+}
+
+// @ts-ignore: decorator
+@inline
+function transmitRecord(i: u32): usize {
+  return transmitPtr + <usize>i * RECORD_BYTES;
+}
+
+function openFrom(owner: u32, first: u32, count: u32): u32 {
+  for (let i = first; i < count; ++i) {
+    const record = receiveRecord(i);
+    parseRecord(owner, record);
+    if (!openRecord(owner, record)) return i;
+  }
+  return count;
+}
+
+/** From PARSED to the end. @returns False when the AEAD is the host's. */
+// @ts-ignore: decorator
+@inline
+function openRecord(owner: u32, record: usize): bool {
+  while (load<u32>(record, RECORD_STATUS) == PARSED) {
+    const len = <usize>load<u32>(record, RECORD_PAYLOAD_LEN);
+    if (isNative(len)) {
+      const frame = <usize>load<u32>(record, RECORD_FRAME_PTR);
+      handOver(frame);
+      handOverTag(frame + FRAME_PACKET + len);
+      return false;
+    }
+    aeadRecord(record);
+    retryRecord(owner, record);
+  }
+  finishRecord(record);
+  return true;
 }
 
 function parseRecord(owner: u32, record: usize): void {
@@ -177,28 +245,59 @@ function answer(record: usize, session: usize, status: u32, note: u32): void {
   store<u32>(record, note | (retiredCount(replayState(session)) << NOTE_RETIRED_SHIFT), RECORD_NOTE);
 }
 
-function sealRecord(record: usize): void {
+function sealFrom(first: u32, count: u32): u32 {
+  for (let i = first; i < count; ++i) {
+    const record = transmitRecord(i);
+    const session = writeRecord(record);
+    if (session == 0) continue;
+    if (isNative(PACKET_HEADER + <usize>load<u32>(record, RECORD_PAYLOAD_LEN))) {
+      handOver(<usize>load<u32>(record, RECORD_FRAME_PTR));
+      store<u32>(record, WRITTEN, RECORD_STATUS);
+      return i;
+    }
+    encryptRecord(record, session);
+  }
+  return count;
+}
+
+/** Takes a counter and writes the headers of frame and packet. @returns The session; 0 when that is refused. */
+// @ts-ignore: decorator
+@inline
+function writeRecord(record: usize): usize {
   const session = sessionAt(load<u32>(record, RECORD_SESSION));
   const payloadLen = load<u32>(record, RECORD_PAYLOAD_LEN);
   store<u32>(record, 0, RECORD_FRAME_LEN);
   if (payloadLen > MAX_PAYLOAD) {
     store<u32>(record, BAD_PACKET, RECORD_STATUS);
-    return;
+    return 0;
   }
   let counter: u32 = 0;
   if (session != 0) counter = nextCounter(session);
   if (counter == 0) {
     store<u32>(record, EXHAUSTED, RECORD_STATUS);
-    return;
+    return 0;
   }
   const frame = <usize>load<u32>(record, RECORD_FRAME_PTR);
-  const packet = frame + FRAME_PACKET;
-  const len = PACKET_HEADER + <usize>payloadLen;
   emitFrameHeader(frame, localIdOf(session), sendPrefix(session), counter);
-  emitPacket(packet, record, payloadLen);
+  emitPacket(frame + FRAME_PACKET, record, payloadLen);
+  return session;
+}
+
+// @ts-ignore: decorator
+@inline
+function encryptRecord(record: usize, session: usize): void {
+  const frame = <usize>load<u32>(record, RECORD_FRAME_PTR);
+  const len = PACKET_HEADER + <usize>load<u32>(record, RECORD_PAYLOAD_LEN);
   const context = sessionContext(session);
   sessionUsed(session);
-  gcmSeal(context, frame + FRAME_NONCE, context + HASH_START_OWN, AAD_BYTES, packet, len);
-  store<u32>(record, <u32>(FRAME_PACKET + len + TAG_BYTES), RECORD_FRAME_LEN);
+  gcmSeal(context, frame + FRAME_NONCE, context + HASH_START_OWN, AAD_BYTES, frame + FRAME_PACKET, len);
+  answerSealed(record, FRAME_PACKET + len);
+}
+
+/** @param end - Distance from the start of the frame to its tag. */
+// @ts-ignore: decorator
+@inline
+function answerSealed(record: usize, end: usize): void {
+  store<u32>(record, <u32>(end + TAG_BYTES), RECORD_FRAME_LEN);
   store<u32>(record, OK, RECORD_STATUS);
 }

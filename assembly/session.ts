@@ -42,6 +42,12 @@ export function keyInput(): usize {
   return KEY_INPUT;
 }
 
+/** @returns Pointer to the 32 bytes of the session's key, or 0 when there is none with this index. */
+export function keyOf(index: u32): usize {
+  const session = sessionAt(index);
+  return session == 0 ? 0 : session + KEY;
+}
+
 /** @returns How many sessions are installed. */
 export function sessionCount(): u32 {
   return installed;

@@ -22,6 +22,10 @@ export const PARSED: u32 = 16;
 export const OPENED: u32 = 17;
 /** Between the stages only: the tag was wrong under this session; `retry` looks for another. */
 export const REFUSED: u32 = 18;
+/** Between the stages only: headers and CRC are written, the packet is not encrypted. */
+export const WRITTEN: u32 = 19;
+/** Between the stages only: the host has encrypted the packet, the tag is in the handover. */
+export const ENCRYPTED: u32 = 20;
 
 export const NOTE_NEW_EPOCH: u32 = 1;
 export const NOTE_NEWEST: u32 = 2;
