@@ -1,5 +1,5 @@
 /**
- * Everything the module exports; the host's side of it is src/engine/wasm.ts. All parameters and results are 32-bit
+ * Everything the module exports; the host's side of it is src/engine/exports.ts. All parameters and results are 32-bit
  * integers, pointers among them. Order of calls: instantiate with one page, `memoryNeeded`, instantiate with that much,
  * `init`, then anything.
  */

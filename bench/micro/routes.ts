@@ -6,7 +6,7 @@
  * Keys are (owner u16 ‖ node id u32). All keys are there; they are asked for in an order that no cache foresees.
  */
 import { BATCH, FRAME_HEADER, RECORD_WORDS, RX } from '../../src/engine/engine.ts';
-import { STAGE } from '../../src/engine/wasm.ts';
+import { STAGE } from '../../src/engine/exports.ts';
 import { type Contestant, contest, type Measurement, once, withTarget } from './contest.ts';
 import { fresh, fromBase64, makeEngine, Random, WASM } from './engines.ts';
 import type { Row } from './record.ts';

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { Agent as PortableAgent } from '../../src/api/agent.ts';
 import type { AgentOptions, AgentRuntime } from '../../src/api/shapes.ts';
 import { createShared, type Shared } from '../../src/driver.ts';
-import { createWasmEngine } from '../../src/engine/wasm.ts';
 import { VERSION } from '../../src/version.ts';
+import { createEngine } from './engine.ts';
 import { createNodeHost } from './host.ts';
 
 export { Connection } from '../../src/api/connection.ts';
@@ -25,9 +25,6 @@ export type {
 export type { AgentTrust, TrustedPeer, TrustRequest, TrustRequestStatus } from '../../src/api/trust.ts';
 export { ERROR_CODES, type ErrorCode, PilotError } from '../../src/errors.ts';
 export { Address } from '../../src/wire/address.ts';
-
-/** Sessions of all agents of this process together (design: decision 2). */
-const SESSIONS = 16_384;
 
 /** A running agent. */
 export type Agent = PortableAgent;
@@ -60,7 +57,7 @@ let unref: Shared | undefined;
 function sharedOfProcess(): Shared {
   if (shared === undefined) {
     const host = createNodeHost();
-    const engine = createWasmEngine({ sessions: SESSIONS }, (into) => host.random(into));
+    const engine = createEngine((into) => host.random(into));
     shared = createShared(host, engine);
   }
   return shared;

@@ -1,13 +1,11 @@
 /** `pilotwire/testing` in Node: simulated worlds with real cryptography. */
 import { Owners } from '../../src/driver.ts';
-import { createWasmEngine } from '../../src/engine/wasm.ts';
 import { Simulation, type SimulationOptions, type SimulationRuntime } from '../../src/testing/simulate.ts';
+import { createEngine } from './engine.ts';
 import { createNodeHost } from './host.ts';
 import { createPublicKeyJobs } from './keys.ts';
 
 export * from '../../src/testing/index.ts';
-
-const SESSIONS = 16_384;
 
 let runtime: SimulationRuntime | undefined;
 
@@ -15,7 +13,7 @@ let runtime: SimulationRuntime | undefined;
 export function simulate(options: SimulationOptions): Simulation {
   if (runtime === undefined) {
     const host = createNodeHost({ unref: true });
-    const engine = createWasmEngine({ sessions: SESSIONS }, (into) => host.random(into));
+    const engine = createEngine((into) => host.random(into));
     runtime = { jobs: createPublicKeyJobs(), engine, owners: new Owners() };
   }
   return new Simulation(runtime, options);

@@ -80,6 +80,7 @@ export interface Diagnostic {
 
 /** Totals of one agent. */
 export interface AgentStats {
+  /** Which build runs, and from how many bytes of packet on which AEAD: `wasm-relaxed + node:crypto ≥ 1500 B`. */
   readonly engine: string;
   readonly host: string;
   readonly peers: number;

@@ -122,7 +122,7 @@ export interface EngineLimits {
  * @see STATUS for what `open` and `seal` answer per record.
  */
 export interface Engine {
-  /** `wasm`, `wasm-relaxed`, `reference`. */
+  /** `wasm`, `wasm-relaxed`, `reference`; with an AEAD of the runtime `wasm + node:crypto ≥ 1500 B`. */
   readonly name: string;
   /** The whole memory. It never grows, so views stay valid. */
   readonly memory: Uint8Array;

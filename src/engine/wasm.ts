@@ -1,11 +1,14 @@
 /**
- * The engine in WebAssembly: makes memory and instance, and hands calls through. All work is in assembly/; this file
- * knows its exports and nothing of the protocol. A trap there is a bug of ours and reaches the caller as it is
+ * The engine in WebAssembly: makes memory and instance, and hands calls through. All work is in assembly/, but for long
+ * packets where the runtime's AEAD is faster (native.ts); this file knows nothing of the protocol. A trap there is a bug of ours and reaches the caller as it is
  * (`WebAssembly.RuntimeError`).
  */
 import { instantiateSync } from '@assemblyscript/loader';
+import type { NativeAead } from './aead.ts';
 import { RELAXED, SIMD } from './binary.ts';
 import { BATCH, type Engine, type EngineLimits, RECORD_WORDS } from './engine.ts';
+import type { WasmExports } from './exports.ts';
+import { NativeStages } from './native.ts';
 import { SLOT_AREA_BYTES, Slots } from './slots.ts';
 
 const PAGE_BYTES = 65_536;
@@ -13,64 +16,27 @@ const PAGE_BYTES = 65_536;
 const MAX_SESSIONS = 4_000_000;
 const KEY_BYTES = 32;
 const MAX_OWNER = 0xffff;
-
-/** Status words of a receive record between the stages `parse`, `aead`, `retry` and `finish` (assembly/pipeline.ts). */
-export const STAGE = {
-  /** Has a session; payloadPtr and payloadLen are those of the ciphertext, the tag of 16 bytes stands behind. */
-  parsed: 16,
-  /** The tag verified, the plaintext is in place: `finish` comes next. */
-  opened: 17,
-  /** The tag was wrong and the ciphertext is untouched: `retry` comes next. */
-  refused: 18,
-} as const;
-
-/** What the module exports (assembly/index.ts). Pointers are byte offsets into the memory; the caller keeps them in it. */
-export type WasmExports = {
-  memoryNeeded(sessions: number): number;
-  init(sessions: number, secretLow: number, secretHigh: number): void;
-  receiveRecords(): number;
-  transmitRecords(): number;
-  keyInput(): number;
-  install(owner: number, localId: number, peerId: number, prefix: number): number;
-  wipe(session: number): void;
-  sealed(session: number): number;
-  /** Uses up send counters without sealing. */
-  spend(session: number, frames: number): void;
-  sessionCount(): number;
-  open(owner: number, count: number): void;
-  seal(count: number): void;
-  /** The stages of `open` for a batch: `parse`, then `aead` and `retry` until it answers 0, then `finish`. */
-  parse(owner: number, count: number): void;
-  aead(count: number): void;
-  retry(owner: number, count: number): number;
-  finish(count: number): void;
-  /** The kernels themselves, for tests and benches; a context of `contextBytes()` bytes is the caller's, 16-byte aligned. */
-  crc32(ptr: number, len: number): number;
-  contextBytes(): number;
-  gcmExpand(keyPtr: number, contextPtr: number): void;
-  /** Where the hashes of all messages with this aad, 0 to 16 bytes, start: 16 bytes for `gcmSeal` and `gcmOpen`. */
-  gcmAad(contextPtr: number, aadPtr: number, aadLen: number, startPtr: number): void;
-  gcmSeal(contextPtr: number, noncePtr: number, startPtr: number, aadLen: number, dataPtr: number, len: number): void;
-  /** 1 when the tag verified; 0 leaves the data as it was. */
-  gcmOpen(contextPtr: number, noncePtr: number, startPtr: number, aadLen: number, dataPtr: number, len: number): number;
-};
+/** The module takes 32 bits. */
+const MAX_FROM = 0xffff_ffff;
 
 /** An engine and, for tests, benches and other AEADs, the exports below it. */
 export interface WasmEngine extends Engine {
   readonly exports: WasmExports;
 }
 
-/** Which of the builds to run. */
+/** Which of the builds to run, and who helps it. */
 export interface WasmEngineOptions {
   /** Omitted: relaxed SIMD where the runtime validates it. */
   readonly build?: 'simd' | 'relaxed';
+  /** An AEAD of the runtime for long packets. Omitted: all are opened and sealed in Wasm. */
+  readonly native?: NativeAead;
 }
 
 /**
  * Makes an engine. Costs a few milliseconds and the memory that `limits` asks for, of which untouched pages are free.
  *
  * @param random - Fills with cryptographically secure bytes; called once, for the hash of the route table.
- * @throws RangeError for limits that do not fit a 32-bit memory.
+ * @throws RangeError for limits that do not fit a 32-bit memory, and for a `native.from` that is no number of bytes.
  */
 export function createWasmEngine(
   limits: EngineLimits,
@@ -80,6 +46,11 @@ export function createWasmEngine(
   const { sessions } = limits;
   if (!Number.isInteger(sessions) || sessions < 1 || sessions > MAX_SESSIONS) {
     throw new RangeError(`Cannot make an engine: sessions must be 1 to ${MAX_SESSIONS}, not ${sessions}`);
+  }
+  // A packet is never that long: all are opened and sealed in Wasm.
+  const native = options?.native?.from === Number.POSITIVE_INFINITY ? undefined : options?.native;
+  if (native !== undefined && !(Number.isInteger(native.from) && native.from >= 0 && native.from <= MAX_FROM)) {
+    throw new RangeError(`Cannot make an engine: native.from must be a whole number of bytes, not ${native.from}`);
   }
   const relaxed = options?.build === 'simd' ? undefined : decodeBase64(RELAXED);
   const isRelaxed = relaxed !== undefined && (options?.build === 'relaxed' || WebAssembly.validate(relaxed));
@@ -93,7 +64,16 @@ export function createWasmEngine(
   random(secret);
   const words = new DataView(secret.buffer);
   exports.init(sessions, words.getUint32(0), words.getUint32(4));
-  return new ModuleEngine(isRelaxed ? 'wasm-relaxed' : 'wasm', exports, memory.buffer, new Slots(slotBase));
+  const name = isRelaxed ? 'wasm-relaxed' : 'wasm';
+  return new ModuleEngine({ name, exports, buffer: memory.buffer, slots: new Slots(slotBase), native });
+}
+
+interface Parts {
+  readonly name: string;
+  readonly exports: WasmExports;
+  readonly buffer: ArrayBuffer;
+  readonly slots: Slots;
+  readonly native: NativeAead | undefined;
 }
 
 class ModuleEngine implements WasmEngine {
@@ -104,15 +84,17 @@ class ModuleEngine implements WasmEngine {
   readonly transmit: Uint32Array;
   readonly #slots: Slots;
   readonly #keyInput: number;
+  readonly #native: NativeStages | undefined;
 
-  constructor(name: string, exports: WasmExports, buffer: ArrayBuffer, slots: Slots) {
-    this.name = name;
+  constructor({ name, exports, buffer, slots, native }: Parts) {
     this.exports = exports;
     this.memory = new Uint8Array(buffer);
     this.receive = new Uint32Array(buffer, exports.receiveRecords(), BATCH * RECORD_WORDS);
     this.transmit = new Uint32Array(buffer, exports.transmitRecords(), BATCH * RECORD_WORDS);
     this.#slots = slots;
     this.#keyInput = exports.keyInput();
+    this.#native = native === undefined ? undefined : new NativeStages(this, native);
+    this.name = native === undefined ? name : `${name} + ${native.aead.name} ≥ ${native.from} B`;
   }
 
   get sessionCount(): number {
@@ -140,11 +122,15 @@ class ModuleEngine implements WasmEngine {
     if (key.length !== KEY_BYTES) throw new RangeError(`Cannot install a session: key has ${key.length} bytes, not 32`);
     if (!(owner >= 0 && owner <= MAX_OWNER)) throw new RangeError(`Cannot install a session: owner ${owner} > 65535`);
     this.memory.set(key, this.#keyInput);
-    return this.exports.install(owner, session.localId, session.peerId, session.prefix);
+    const index = this.exports.install(owner, session.localId, session.peerId, session.prefix);
+    // Indexes are used again: what belongs to the last one's key must not meet this one's frames.
+    this.#native?.forget(index);
+    return index;
   }
 
   wipe(session: number): void {
     this.exports.wipe(session);
+    this.#native?.forget(session);
   }
 
   sealed(session: number): number {
@@ -152,11 +138,13 @@ class ModuleEngine implements WasmEngine {
   }
 
   open(owner: number, count: number): void {
-    this.exports.open(owner, count);
+    const index = this.exports.open(owner, count);
+    if (index < count) this.#native?.open(owner, index, count);
   }
 
   seal(count: number): void {
-    this.exports.seal(count);
+    const index = this.exports.seal(count);
+    if (index < count) this.#native?.seal(index, count);
   }
 }
 

@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { RELAXED, SIMD } from '../../src/engine/binary.ts';
 import { RECORD_WORDS, RX, STATUS } from '../../src/engine/engine.ts';
-import { createWasmEngine, STAGE, type WasmEngine } from '../../src/engine/wasm.ts';
+import { STAGE } from '../../src/engine/exports.ts';
+import { createWasmEngine, type WasmEngine } from '../../src/engine/wasm.ts';
 import { openFrame } from '../reference/engine.ts';
 import { crc32 } from '../reference/packet.ts';
 import { deliver, OUR_PREFIX, Peer, place, Random, send, statusName } from './rig.ts';

@@ -1,0 +1,56 @@
+/** The host's view of the module (assembly/index.ts): what it exports, and the words that only its stages use. */
+
+/** Status words of a record between the stages (assembly/pipeline.ts). */
+export const STAGE = {
+  /** Has a session; payloadPtr and payloadLen are those of the ciphertext, the tag of 16 bytes stands behind. */
+  parsed: 16,
+  /** The tag verified, the plaintext is in place: `finish` comes next. */
+  opened: 17,
+  /** The tag was wrong and the ciphertext is untouched: `retry` comes next. */
+  refused: 18,
+  /** Headers and CRC are written, the packet is not encrypted. */
+  written: 19,
+  /** The packet is encrypted, its tag is in the handover: `sealOn` comes next. */
+  encrypted: 20,
+} as const;
+
+/** What the module exports (assembly/index.ts). Pointers are byte offsets into the memory; the caller keeps them in it. */
+export type WasmExports = {
+  memoryNeeded(sessions: number): number;
+  init(sessions: number, secretLow: number, secretHigh: number): void;
+  receiveRecords(): number;
+  transmitRecords(): number;
+  keyInput(): number;
+  install(owner: number, localId: number, peerId: number, prefix: number): number;
+  wipe(session: number): void;
+  sealed(session: number): number;
+  /** Uses up send counters without sealing. */
+  spend(session: number, frames: number): void;
+  sessionCount(): number;
+  /** Bytes of a session's key, or 0. */
+  keyOf(session: number): number;
+  /** `count`, or the index of a record that is for another AEAD: do it, then `openOn`, until it answers `count`. */
+  open(owner: number, count: number): number;
+  openOn(owner: number, index: number, count: number): number;
+  /** The same for sealing. */
+  seal(count: number): number;
+  sealOn(index: number, count: number): number;
+  /** Packets of at least so many bytes are for another AEAD; at first none is. */
+  nativeFrom(bytes: number): void;
+  /** Where aad (4 bytes), nonce (12) and tag (16) of such a packet are exchanged. */
+  handover(): number;
+  /** The stages of `open` for a batch: `parse`, then `aead` and `retry` until it answers 0, then `finish`. */
+  parse(owner: number, count: number): void;
+  aead(count: number): void;
+  retry(owner: number, count: number): number;
+  finish(count: number): void;
+  /** The kernels themselves, for tests and benches; a context of `contextBytes()` bytes is the caller's, 16-byte aligned. */
+  crc32(ptr: number, len: number): number;
+  contextBytes(): number;
+  gcmExpand(keyPtr: number, contextPtr: number): void;
+  /** Where the hashes of all messages with this aad, 0 to 16 bytes, start: 16 bytes for `gcmSeal` and `gcmOpen`. */
+  gcmAad(contextPtr: number, aadPtr: number, aadLen: number, startPtr: number): void;
+  gcmSeal(contextPtr: number, noncePtr: number, startPtr: number, aadLen: number, dataPtr: number, len: number): void;
+  /** 1 when the tag verified; 0 leaves the data as it was. */
+  gcmOpen(contextPtr: number, noncePtr: number, startPtr: number, aadLen: number, dataPtr: number, len: number): number;
+};
