@@ -3,12 +3,13 @@
  * `engine` rows are the same packets through `Engine.seal` and `Engine.open`, which also write or check header, CRC, counter
  * and window, while their peers do nothing but the AEAD.
  */
+import { crc32 } from 'node:zlib';
 import type { WasmEngine } from '../../src/engine/wasm.ts';
 import { aeadPeers, SECRETS } from './aead-peers.ts';
-import { type Contestant, contest, type Measurement } from './contest.ts';
-import { BUILDS, fresh, makeEngine, makeEngines, pattern, takeArea, WASM } from './engines.ts';
+import { type Comparison, type Contestant, contest, type Measurement } from './contest.ts';
+import { BUILDS, fresh, makeDispatching, makeEngine, makeEngines, pattern, takeArea, WASM } from './engines.ts';
 import { FrameRig } from './frames.ts';
-import { HAS_NODE } from './runtime.ts';
+import { HAS_NODE, nativeFrom } from './runtime.ts';
 
 /** Sizes of packets: headers alone; 64, 222, 1 166 and 1 400 bytes of payload; a page; the largest there can be. */
 const SIZES = [34, 98, 256, 1200, 1434, 4096, 65_507];
@@ -17,6 +18,10 @@ const LIBRARIES = ['noble', 'stablelib'];
 /** What does nothing but the AEAD beside the whole engine. */
 const BARE = HAS_NODE ? 'node:crypto' : 'webcrypto';
 const TAG = 16;
+/** Around where kernel and node:crypto may cost the same. */
+const CROSSING_SIZES = [98, 192, 224, 256, 288, 1152, 1280, 1434, 1600, 2048, 65_507];
+const DISPATCH = 'dispatch';
+const CHECKED = 'node:crypto + zlib.crc32';
 
 /** All of M1 to M4. */
 export function aead(): Measurement[] {
@@ -24,6 +29,7 @@ export function aead(): Measurement[] {
   return [
     ...SIZES.flatMap((size) => [sealing(kernels, size), opening(kernels, size)]),
     ...SIZES.flatMap((size) => [engineSealing(size), engineOpening(size)]),
+    ...(HAS_NODE ? CROSSING_SIZES : []).flatMap((size) => [crossing('seal', size), crossing('open', size)]),
     expanding(kernels),
   ];
 }
@@ -128,25 +134,67 @@ function opener(kernel: Kernel, size: number): Contestant {
   };
 }
 
+function engineRows(what: 'seal' | 'open', size: number): Comparison[] {
+  return [
+    { name: title(`engine ${what}`, size), subjects: [...WASM, DISPATCH], peers: [BARE] },
+    { name: title(`dispatch ${what}`, size), subjects: [DISPATCH], peers: [CHECKED] },
+  ];
+}
+
+/** What no engine that does its AEAD in node:crypto gets below: that, and a CRC of the packet. */
+function withChecksum(size: number, version: string, run: (count: number) => unknown): Contestant {
+  const packet = Buffer.from(pattern(size));
+  return {
+    name: CHECKED,
+    version,
+    run(count) {
+      run(count);
+      let sum = 0;
+      for (let i = 0; i < count; i++) sum ^= crc32(packet);
+      return sum;
+    },
+  };
+}
+
 function engineSealing(size: number): Measurement {
-  const row = { name: title('engine seal', size), subjects: WASM, peers: [BARE] };
-  return contest([row], async () => [
-    ...BUILDS.map((build) => {
-      const rig = new FrameRig(makeEngine(build), size);
-      return { name: rig.engine.name, version: '', run: rig.sealer() };
-    }),
+  return contest(engineRows('seal', size), async () => [
+    ...BUILDS.map((build) => engineSealer(makeEngine(build), size)),
+    ...(HAS_NODE ? [dispatching('seal', size, nativeFrom())] : []),
     ...(await aeadPeers(size, BARE)).map(({ seal, ...peer }) => ({ ...peer, run: seal })),
+    ...(await aeadPeers(size, 'node:crypto')).map(({ seal, version }) => withChecksum(size, version, seal)),
   ]);
 }
 
 function engineOpening(size: number): Measurement {
-  const row = { name: title('engine open', size), subjects: WASM, peers: [BARE] };
-  return contest([row], async () => [
-    ...BUILDS.map((build) => {
-      const rig = new FrameRig(makeEngine(build), size);
-      return { ...rig.receiver(1), name: rig.engine.name, version: '' };
-    }),
+  return contest(engineRows('open', size), async () => [
+    ...BUILDS.map((build) => engineOpener(makeEngine(build), size)),
+    ...(HAS_NODE ? [dispatching('open', size, nativeFrom())] : []),
     ...(await aeadPeers(size, BARE)).map(({ open, ...peer }) => ({ ...peer, run: open })),
+    ...(await aeadPeers(size, 'node:crypto')).map(({ open, version }) => withChecksum(size, version, open)),
+  ]);
+}
+
+function engineSealer(engine: WasmEngine, size: number): Contestant {
+  return { name: engine.name, version: '', run: new FrameRig(engine, size).sealer() };
+}
+
+function engineOpener(engine: WasmEngine, size: number): Contestant {
+  return { name: engine.name, version: '', ...new FrameRig(engine, size).receiver(1) };
+}
+
+/** The engine as the binding makes it, but for where it hands packets over. */
+function dispatching(what: 'seal' | 'open', size: number, from: number, name: string = DISPATCH): Contestant {
+  const engine = makeDispatching(from);
+  const rig = new FrameRig(engine, size, engine);
+  return { name, version: '', ...(what === 'seal' ? { run: rig.sealer() } : rig.receiver(1)) };
+}
+
+/** The same engine with all packets through node:crypto, against none. */
+function crossing(what: 'seal' | 'open', size: number): Measurement {
+  const row = { name: `M3 crossing ${what} ${size}`, subjects: ['all native'], peers: WASM };
+  return contest([row], () => [
+    (what === 'seal' ? engineSealer : engineOpener)(makeEngine(BUILDS.at(-1)!), size),
+    dispatching(what, size, 0, 'all native'),
   ]);
 }
 

@@ -1,6 +1,7 @@
 /**
  * The engines under test: one per build that the runtime takes, and room in their memory for the kernels' own data.
  */
+import { createAead } from '../../bindings/node/aead.ts';
 import { RELAXED } from '../../src/engine/binary.ts';
 import { SLOTS } from '../../src/engine/engine.ts';
 import { createWasmEngine, type WasmEngine } from '../../src/engine/wasm.ts';
@@ -15,7 +16,17 @@ export const WASM: readonly string[] = ['wasm', 'wasm-relaxed'];
 
 /** Makes an engine. */
 export function makeEngine(build: 'simd' | 'relaxed', sessions = 64): WasmEngine {
-  return createWasmEngine({ sessions }, (into) => crypto.getRandomValues(into as Uint8Array<ArrayBuffer>), { build });
+  return createWasmEngine({ sessions }, random, { build });
+}
+
+/** An engine of the best build, packets of `from` bytes and more through node:crypto. */
+export function makeDispatching(from: number): WasmEngine {
+  return createWasmEngine({ sessions: 64 }, random, { native: { aead: createAead(), from } });
+}
+
+/** In all runtimes. */
+function random(into: Uint8Array): void {
+  crypto.getRandomValues(into as Uint8Array<ArrayBuffer>);
 }
 
 /** One engine of each build. */

@@ -26,15 +26,21 @@ const LARGE_FRAMES = 16;
 /** An engine with a session and frames for it. */
 export class FrameRig {
   readonly engine: WasmEngine;
+  /** What is called: straight to the exports, since the methods of engines are one code for all of them. */
+  readonly #calls: Calls;
   /** Frames 0 to n, the counter of frame i is i + 1. The first opens the epoch and expands the key, untimed. */
   readonly frames: readonly Uint8Array[];
   readonly #size: number;
   readonly #sending: number;
   #receiving: number;
 
-  /** @param size - Of the packet, 34 to 65 507 bytes. */
-  constructor(engine: WasmEngine, size: number) {
+  /**
+   * @param size - Of the packet, 34 to 65 507 bytes.
+   * @param calls - The engine itself where more than Wasm is at work.
+   */
+  constructor(engine: WasmEngine, size: number, calls: Calls = engine.exports) {
     this.engine = engine;
+    this.#calls = calls;
     this.#size = size;
     const { nodeId, prefix, key } = SENDER;
     this.#sending = engine.install({ owner: 0, localId: nodeId, peerId: RECEIVER.nodeId, key, prefix });
@@ -44,10 +50,9 @@ export class FrameRig {
 
   /** Seals one frame after the other, each where the one before was. */
   sealer(): (count: number) => void {
-    const { exports, transmit } = this.engine;
     const fields = this.#fields();
     fields[TX.framePtr] = this.#claim();
-    return fresh(sealLoop)(exports, transmit, { fields, status: TX.status });
+    return fresh(sealLoop)(this.#calls, this.engine.transmit, { fields, status: TX.status });
   }
 
   /** Receives frames as a binding hands them over: into a slot, through `open`, and every word of the record read. */
@@ -55,7 +60,7 @@ export class FrameRig {
     const slots = Array.from({ length: batch }, () => this.#claim());
     const { frames, engine } = this;
     const words = { ...RX, record: RECORD_WORDS };
-    const open = fresh(openLoop)(engine, { frames, slots, owner: RECEIVER.owner, words });
+    const open = fresh(openLoop)(this.#calls, engine, { frames, slots, owner: RECEIVER.owner, words });
     const usable = frames.length - 1;
     return {
       step: batch,
@@ -117,18 +122,22 @@ export class FrameRig {
   }
 }
 
+interface Calls {
+  open(owner: number, count: number): unknown;
+  seal(count: number): unknown;
+}
+
 interface Sealing {
   readonly fields: Uint32Array;
   /** Its word in a record. */
   readonly status: number;
 }
 
-/** Straight to the exports, which is all that the engine's own methods do: they are one code for all engines. */
-function sealLoop(exports: WasmEngine['exports'], transmit: Uint32Array, { fields, status }: Sealing) {
+function sealLoop(calls: Calls, transmit: Uint32Array, { fields, status }: Sealing) {
   return (count: number): void => {
     for (let i = 0; i < count; i++) {
       for (let word = 0; word < fields.length; word++) transmit[word] = fields[word]!;
-      exports.seal(1);
+      calls.seal(1);
       if (transmit[status] !== 0) throw new Error(`seal answered ${transmit[status]}`);
     }
   };
@@ -141,7 +150,7 @@ interface Opening {
   readonly words: typeof RX & { readonly record: number };
 }
 
-function openLoop({ exports, memory, receive }: WasmEngine, { frames, slots, owner, words }: Opening) {
+function openLoop(calls: Calls, { memory, receive }: WasmEngine, { frames, slots, owner, words }: Opening) {
   const { record, framePtr, frameLen, status, session } = words;
   return (first: number, count: number): number => {
     for (let i = 0; i < count; i++) {
@@ -150,7 +159,7 @@ function openLoop({ exports, memory, receive }: WasmEngine, { frames, slots, own
       receive[i * record + framePtr] = slots[i]!;
       receive[i * record + frameLen] = frame.length;
     }
-    exports.open(owner, count);
+    calls.open(owner, count);
     let sum = 0;
     for (let at = 0; at < count * record; at += record) {
       if (receive[at + status] !== 0) throw new Error(`open answered ${receive[at + status]}`);

@@ -32,6 +32,11 @@ export function versionOf(_part: string): string {
   return RUNTIME;
 }
 
+/** There is nothing but the engine's own. */
+export function nativeFrom(): number {
+  return Number.POSITIVE_INFINITY;
+}
+
 export async function loadPeer<T>(packageName: string, path = ''): Promise<Peer<T> | undefined> {
   const peer = PAGE_PEERS[packageName + path];
   if (peer === undefined) {

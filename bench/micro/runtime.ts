@@ -9,6 +9,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { NATIVE_FROM } from '../../src/engine/aead.ts';
 import { note } from './absent.ts';
 
 interface Globals {
@@ -29,6 +30,11 @@ export { absent, note } from './absent.ts';
 export function runtimeName(): string {
   if (Bun !== undefined) return `bun ${Bun.version}`;
   return Deno === undefined ? `node ${process.versions.node}` : `deno ${Deno.version.deno}`;
+}
+
+/** From which length of packet on the engine of this runtime uses node:crypto. */
+export function nativeFrom(): number {
+  return NATIVE_FROM[Bun !== undefined ? 'bun' : Deno !== undefined ? 'deno' : 'node'];
 }
 
 /** Processor, cores, system. */

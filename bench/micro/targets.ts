@@ -13,6 +13,7 @@ const GOALS: readonly Goal[] = [
   { name: /^M2 (seal|open) 256$/, peer: 'node:crypto', most: 0.25 },
   { name: /^M3 (seal|open) 1200$/, subject: 'wasm', peer: 'node:crypto', most: 0.92 },
   { name: /^M3 (seal|open) 1200$/, subject: 'wasm-relaxed', peer: 'node:crypto', most: 0.78 },
+  { name: /^M[123] dispatch /, subject: 'dispatch', peer: 'node:crypto + zlib.crc32', most: 1.1 },
   { name: /^M4 (seal|open) (34|98)$/, peer: 'fastest', most: 1 / 20 },
   { name: /^M4 (seal|open) 1200$/, peer: 'fastest', most: 1 / 13 },
   { name: /^M5 (one|batch) 64$/, subject: 'wasm', peer: 'js', most: 0.12 },
