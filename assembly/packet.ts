@@ -75,7 +75,10 @@ export function readHeader(ptr: usize, record: usize): void {
 
 /** Zeroes the words that `readHeader` writes: a refused packet leaves nothing of itself in its record. */
 export function clearHeader(record: usize): void {
-  memory.fill(record + RECORD_PAYLOAD_PTR, 0, RECORD_WINDOW + 4 - RECORD_PAYLOAD_PTR);
+  // 40 bytes in three stores: `memory.fill` is a call out of the compiled code, 10 ns (bench/README.md).
+  v128.store(record, i64x2.splat(0), RECORD_PAYLOAD_PTR);
+  v128.store(record, i64x2.splat(0), RECORD_PAYLOAD_PTR + 16);
+  store<u64>(record, 0, RECORD_PAYLOAD_PTR + 32);
 }
 
 /** Writes the header in front of a payload of `payloadLen` ≤ `MAX_PAYLOAD` bytes that stands at `ptr` + 34, CRC included. */
