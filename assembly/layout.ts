@@ -33,8 +33,6 @@ export const RECORD_WINDOW: usize = 60;
 
 /** Bytes of one entry of the session table (session.ts). */
 export const SESSION_BYTES: usize = 720;
-/** Bytes of one entry of the route table (route.ts). */
-export const ROUTE_BYTES: usize = 12;
 /** Behind an expanded key: where the hash of the peer's frames starts, and that of our own. */
 export const HASH_START_PEER: usize = GCM_CONTEXT_BYTES;
 export const HASH_START_OWN: usize = GCM_CONTEXT_BYTES + 16;
@@ -54,25 +52,23 @@ export let contextCount: u32 = 0;
 export let sessionsPtr: usize = 0;
 export let sessionLimit: u32 = 0;
 export let routesPtr: usize = 0;
-export let routeCapacity: u32 = 0;
 
 /**
  * Places the tables for `sessions` sessions; writes no memory.
  *
+ * @param routeBytes - Of the table of routes to so many.
  * @returns The first byte behind them, a multiple of 64: what the host needs to know before it makes the real memory.
  */
-export function place(sessions: u32): usize {
+export function place(sessions: u32, routeBytes: usize): usize {
   sessionLimit = sessions;
   contextCount = min<u32>(sessions, MAX_CONTEXTS);
-  // At most 75 % full, and never quite full: probing ends at an empty entry.
-  routeCapacity = sessions + sessions / 3 + 8;
   receivePtr = aligned(__heap_base);
   transmitPtr = receivePtr + BATCH * RECORD_BYTES;
   contextsPtr = transmitPtr + BATCH * RECORD_BYTES;
   contextOwnersPtr = contextsPtr + <usize>contextCount * CONTEXT_STRIDE;
   sessionsPtr = aligned(contextOwnersPtr + <usize>contextCount * CONTEXT_OWNER_BYTES);
   routesPtr = aligned(sessionsPtr + <usize>sessions * SESSION_BYTES);
-  return aligned(routesPtr + <usize>routeCapacity * ROUTE_BYTES);
+  return aligned(routesPtr + routeBytes);
 }
 
 function aligned(ptr: usize): usize {

@@ -17,7 +17,8 @@ import {
 import { checkPacket, clearHeader, emitPacket, MAX_PAYLOAD, PACKET_HEADER, readHeader } from './packet';
 import { accept, retiredCount } from './replay';
 import {
-  candidate, indexOf, localIdOf, newestOf, nextCounter, replayState, sendPrefix, sessionAt, sessionContext, sessionUsed,
+  candidate, indexOf, localIdOf, newestOf, newestOfBatch, nextCounter, replayState, sendPrefix, sessionAt, sessionContext,
+  sessionUsed,
 } from './session';
 import {
   AEAD_FAILED, BAD_PACKET, ENCRYPTED, EXHAUSTED, NO_SESSION, NOBODY, NOT_PILS, NOTE_PREFIX_COLLISION, NOTE_RETIRED_SHIFT,
@@ -28,11 +29,12 @@ import { AAD_BYTES, emitFrameHeader, FRAME_COUNTER, FRAME_NONCE, FRAME_PACKET, F
 const ATTEMPT: usize = RECORD_WINDOW;
 
 /**
- * All stages for the first `count` receive records of `owner`. Frames are opened one after the other, in order.
+ * All stages for the first `count` receive records of `owner`. Look-ups come first; then frame by frame, in order.
  *
  * @returns `count`; or the index of a record, PARSED, whose AEAD is the host's: do it, then `openOn`.
  */
 export function open(owner: u32, count: u32): u32 {
+  findSessions(owner, count);
   return openFrom(owner, 0, count);
 }
 
@@ -51,7 +53,8 @@ export function openOn(owner: u32, i: u32, count: u32): u32 {
 
 /** Stage 1: statuses NOT_PILS, NO_SESSION, RETIRED, or PARSED with a session. */
 export function parse(owner: u32, count: u32): void {
-  for (let i: u32 = 0; i < count; ++i) parseRecord(owner, receiveRecord(i));
+  findSessions(owner, count);
+  for (let i: u32 = 0; i < count; ++i) chooseSession(receiveRecord(i));
 }
 
 /** Stage 2, of records PARSED: OPENED or REFUSED. */
@@ -121,7 +124,7 @@ function transmitRecord(i: u32): usize {
 function openFrom(owner: u32, first: u32, count: u32): u32 {
   for (let i = first; i < count; ++i) {
     const record = receiveRecord(i);
-    parseRecord(owner, record);
+    chooseSession(record);
     if (!openRecord(owner, record)) return i;
   }
   return count;
@@ -146,24 +149,34 @@ function openRecord(owner: u32, record: usize): bool {
   return true;
 }
 
-function parseRecord(owner: u32, record: usize): void {
+/**
+ * Reads the frames' headers and finds the newest session of each sender: statuses NOT_PILS, or PARSED with the session or 0 in
+ * the word of the note. Which of a sender's sessions it is depends on the frames before: `chooseSession` says.
+ */
+function findSessions(owner: u32, count: u32): void {
+  for (let i: u32 = 0; i < count; ++i) readFrameHeader(receiveRecord(i));
+  if (count != 1) newestOfBatch(owner, receivePtr, count);
+  else store<u32>(receivePtr, <u32>newestOf(owner, load<u32>(receivePtr, RECORD_SENDER)), RECORD_NOTE);
+}
+
+function readFrameHeader(record: usize): void {
   const frame = <usize>load<u32>(record, RECORD_FRAME_PTR);
-  const len = <usize>load<u32>(record, RECORD_FRAME_LEN);
+  const isOurs = isPils(frame, <usize>load<u32>(record, RECORD_FRAME_LEN));
+  store<u32>(record, isOurs ? PARSED : NOT_PILS, RECORD_STATUS);
   store<u32>(record, NOBODY, RECORD_SESSION);
-  store<u32>(record, 0, RECORD_NOTE);
-  store<u32>(record, 0, RECORD_SENDER);
+  store<u32>(record, isOurs ? loadU32(frame + FRAME_SENDER) : 0, RECORD_SENDER);
   clearHeader(record);
-  if (!isPils(frame, len)) {
-    store<u32>(record, NOT_PILS, RECORD_STATUS);
-    return;
-  }
-  const sender = loadU32(frame + FRAME_SENDER);
-  store<u32>(record, sender, RECORD_SENDER);
-  const newest = newestOf(owner, sender);
+}
+
+function chooseSession(record: usize): void {
+  const newest = <usize>load<u32>(record, RECORD_NOTE);
+  store<u32>(record, 0, RECORD_NOTE);
+  if (load<u32>(record, RECORD_STATUS) != PARSED) return;
   if (newest == 0) {
     store<u32>(record, NO_SESSION, RECORD_STATUS);
     return;
   }
+  const frame = <usize>load<u32>(record, RECORD_FRAME_PTR);
   const session = candidate(newest, loadU32(frame + FRAME_NONCE), 0);
   if (session == 0) {
     answer(record, newest, RETIRED, 0);
@@ -171,8 +184,7 @@ function parseRecord(owner: u32, record: usize): void {
   }
   store<u32>(record, indexOf(session), RECORD_SESSION);
   store<u32>(record, <u32>(frame + FRAME_PACKET), RECORD_PAYLOAD_PTR);
-  store<u32>(record, <u32>(len - FRAME_PACKET - TAG_BYTES), RECORD_PAYLOAD_LEN);
-  store<u32>(record, PARSED, RECORD_STATUS);
+  store<u32>(record, load<u32>(record, RECORD_FRAME_LEN) - <u32>(FRAME_PACKET + TAG_BYTES), RECORD_PAYLOAD_LEN);
 }
 
 function aeadRecord(record: usize): void {

@@ -15,6 +15,8 @@ import { NOTE_NEW_EPOCH, NOTE_NEWEST, OK, OUTSIDE_WINDOW, REPLAY, RETIRED, TOO_M
 
 /** Bytes of the whole state. */
 export const REPLAY_BYTES: usize = 656;
+/** Where the prefix is that most frames have. */
+export const NEWEST_PREFIX: usize = 24;
 
 const HAS_NEWEST: usize = 0;
 const OLDER_COUNT: usize = 4;

@@ -1,6 +1,6 @@
 /**
  * The session table: key, send counter and replay state of each (owner, peer), and which of them a frame may belong to.
- * Sessions of one pair hang in a chain, the newest first; the route table holds its head.
+ * Sessions of one pair hang in a chain, the newest first; the route table holds the index of its head + 1.
  *
  *    0  u32  1 = installed        4  u32  next older session of the pair, or next free entry (pointer)
  *    8  u32  owner               12  u32  peer's node id     16  u32  our node id
@@ -8,9 +8,9 @@
  *   32  key, 32 bytes            64  replay state, 656 bytes
  */
 import { contextFor, contextUsed, dropContext } from './contexts';
-import { SESSION_BYTES, sessionLimit, sessionsPtr } from './layout';
-import { holdsPrefix, isRetired } from './replay';
-import { routeFind, routeRemove, routeSet } from './route';
+import { RECORD_BYTES, RECORD_NOTE, routesPtr, SESSION_BYTES, sessionLimit, sessionsPtr } from './layout';
+import { holdsPrefix, isRetired, NEWEST_PREFIX } from './replay';
+import { ROUTE_TABLE_BYTES, routeFind, routeFindBatch, routeInit, routeRemove, routeSet } from './route';
 
 const INSTALLED: usize = 0;
 const NEXT: usize = 4;
@@ -32,10 +32,20 @@ const LAST_COUNTER: u32 = u32.MAX_VALUE;
 /** Where the host puts the key for `install`. */
 const KEY_INPUT: usize = memory.data(32, 16);
 
+/** (owner, peer's node id) → index of the newest session + 1. */
+export const ROUTES: usize = memory.data(ROUTE_TABLE_BYTES, 64);
+
 /** Entries that were ever used; those behind are untouched. */
 let touched: u32 = 0;
 let freeHead: usize = 0;
 let installed: u32 = 0;
+/** What was read only so that it comes near; kept so that no compiler leaves the reading out. */
+let seen: u32 = 0;
+
+/** Makes the tables ready, once. @param secret - For the hash of the routes. */
+export function sessionInit(secret: u64): void {
+  routeInit(ROUTES, routesPtr, sessionLimit, secret);
+}
 
 /** @returns Where to put the 32 bytes of the key before `install`, which wipes them. */
 export function keyInput(): usize {
@@ -55,25 +65,22 @@ export function sessionCount(): u32 {
 
 /** Adds a session with the key at `keyInput()`. @returns Its index, or -1 when the table is full. */
 export function install(owner: u32, localId: u32, peerId: u32, prefix: u32): i32 {
-  let session = freeHead;
-  if (session != 0) {
-    freeHead = load<u32>(session, NEXT);
-  } else if (touched < sessionLimit) {
-    session = sessionsPtr + <usize>touched * SESSION_BYTES;
-    ++touched;
-  } else {
+  const session = freeHead != 0 ? freeHead : touched < sessionLimit ? pointerOf(touched) : 0;
+  const older = newestOf(owner, peerId);
+  if (session == 0 || !routeSet(ROUTES, owner, peerId, indexOf(session) + 1)) {
     memory.fill(KEY_INPUT, 0, KEY_BYTES);
     return -1;
   }
+  if (session == freeHead) freeHead = load<u32>(session, NEXT);
+  else ++touched;
   store<u32>(session, 1, INSTALLED);
-  store<u32>(session, routeFind(owner, peerId), NEXT);
+  store<u32>(session, <u32>older, NEXT);
   store<u32>(session, owner, OWNER);
   store<u32>(session, peerId, PEER_ID);
   store<u32>(session, localId, LOCAL_ID);
   store<u32>(session, prefix, PREFIX);
   memory.copy(session + KEY, KEY_INPUT, KEY_BYTES);
   memory.fill(KEY_INPUT, 0, KEY_BYTES);
-  routeSet(owner, peerId, <u32>session);
   ++installed;
   return <i32>indexOf(session);
 }
@@ -107,8 +114,14 @@ export function spend(index: u32, frames: u32): void {
 /** The installed session with this index, or 0. */
 export function sessionAt(index: u32): usize {
   if (index >= touched) return 0;
-  const session = sessionsPtr + <usize>index * SESSION_BYTES;
+  const session = pointerOf(index);
   return load<u32>(session, INSTALLED) != 0 ? session : 0;
+}
+
+// @ts-ignore: decorator
+@inline
+function pointerOf(index: u32): usize {
+  return sessionsPtr + <usize>index * SESSION_BYTES;
 }
 
 export function indexOf(session: usize): u32 {
@@ -117,7 +130,22 @@ export function indexOf(session: usize): u32 {
 
 /** The newest session of the pair, or 0. */
 export function newestOf(owner: u32, peerId: u32): usize {
-  return routeFind(owner, peerId);
+  const found = routeFind(ROUTES, owner, peerId);
+  return found == 0 ? 0 : pointerOf(found - 1);
+}
+
+/** The newest sessions of the senders of `count` records: each session, or 0, comes into the word of the note. */
+export function newestOfBatch(owner: u32, records: usize, count: u32): void {
+  routeFindBatch(ROUTES, owner, records, count);
+  let words: u32 = 0;
+  for (let i: u32 = 0, record = records; i < count; ++i, record += RECORD_BYTES) {
+    const found = load<u32>(record, RECORD_NOTE);
+    const session = pointerOf(max(found, 1) - 1);
+    // Their first lines come near together as well: `candidate` reads the link and the newest prefix.
+    words |= load<u32>(session, NEXT) | load<u32>(session, REPLAY_STATE + NEWEST_PREFIX);
+    store<u32>(record, select(<u32>session, 0, found != 0), RECORD_NOTE);
+  }
+  seen = words;
 }
 
 /**
@@ -189,10 +217,11 @@ function unlink(session: usize): void {
   const owner = load<u32>(session, OWNER);
   const peerId = load<u32>(session, PEER_ID);
   const next = load<u32>(session, NEXT);
-  let at: usize = routeFind(owner, peerId);
+  let at = newestOf(owner, peerId);
   if (at == session) {
-    if (next == 0) routeRemove(owner, peerId);
-    else routeSet(owner, peerId, next);
+    // The pair is there: setting it anew is never refused.
+    if (next == 0) routeRemove(ROUTES, owner, peerId);
+    else routeSet(ROUTES, owner, peerId, indexOf(next) + 1);
     return;
   }
   while (<usize>load<u32>(at, NEXT) != session) {

@@ -11,35 +11,39 @@ import { CACHE, install } from './install.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/**
- * The engine exports no bare look-up, so M7 has a module of its own around the same assembly/route.ts. What it adds is the
- * loop over a batch, which a host that looks up many keys in one call would need.
- */
+/** A table of more routes than an engine has room for: assembly/route.ts alone, as a beacon would have it. */
 const ROUTES = `
-import { place, ROUTE_BYTES, routeCapacity } from '../../assembly/layout';
-import { routeFind, routeInit } from '../../assembly/route';
+import { ROUTE_TABLE_BYTES, routeBytes, routeFind, routeFindBatch, routeInit, routeSet } from '../../assembly/route';
 
-export { routeFind as find, routeSet as set } from '../../assembly/route';
+const TABLE: usize = memory.data(ROUTE_TABLE_BYTES, 64);
+const RECORDS: usize = memory.data(64 * 64, 64);
 
-export function memoryNeeded(entries: u32): usize {
-  return place(entries);
+export function areaPtr(): usize {
+  return (__heap_base + 63) & ~63;
+}
+
+export function areaBytes(entries: u32): usize {
+  return routeBytes(entries);
 }
 
 export function init(entries: u32, secretLow: u32, secretHigh: u32): void {
-  place(entries);
-  routeInit((<u64>secretHigh << 32) | secretLow);
+  routeInit(TABLE, areaPtr(), entries, (<u64>secretHigh << 32) | secretLow);
 }
 
-export function tableBytes(): usize {
-  return <usize>routeCapacity * ROUTE_BYTES;
+export function set(owner: u32, node: u32, value: u32): bool {
+  return routeSet(TABLE, owner, node, value);
 }
 
-/** Looks up count pairs (owner, node), 8 bytes each, and writes count values. */
-export function findBatch(pairsPtr: usize, valuesPtr: usize, count: u32): void {
-  for (let i: u32 = 0; i < count; ++i) {
-    const pair = pairsPtr + (<usize>i << 3);
-    store<u32>(valuesPtr + (<usize>i << 2), routeFind(load<u32>(pair), load<u32>(pair, 4)));
-  }
+export function find(owner: u32, node: u32): u32 {
+  return routeFind(TABLE, owner, node);
+}
+
+export function recordsPtr(): usize {
+  return RECORDS;
+}
+
+export function findBatch(owner: u32, count: u32): void {
+  routeFindBatch(TABLE, owner, RECORDS, count);
 }
 `;
 

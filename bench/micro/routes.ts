@@ -1,7 +1,7 @@
 /**
- * M7: finding the session of a sender among many. The engine exports no bare look-up, so there are two sorts of rows: `one`
- * and `batch` are assembly/route.ts alone (bench/build.mjs makes a module of it), `parse` is the engine's first stage, which
- * also reads the frame header, visits the session and writes the record.
+ * M7: finding the session of a sender among many. `one` and `batch` are the engine's table and nothing else; `parse` is the
+ * engine's first stage, which also reads the frame header, visits the session and writes the record. Ten million are more
+ * than an engine has sessions: assembly/route.ts in a module of its own (bench/build.mjs makes it).
  *
  * Keys are (owner u16 ‖ node id u32). All keys are there; they are asked for in an order that no cache foresees.
  */
@@ -11,12 +11,14 @@ import { type Contestant, contest, type Measurement, once, withTarget } from './
 import { fresh, fromBase64, makeEngine, Random, WASM } from './engines.ts';
 import type { Row } from './record.ts';
 import { collectGarbage, heapUsed, received, runtimeName } from './runtime.ts';
+import { quantile } from './statistics.ts';
 
 /** The module, base64: bench/build.mjs puts it there. */
 declare const ROUTES_MODULE: string;
 
 const SIZES = { '1k': 1000, '100k': 100_000, '1M': 1_000_000 } as const;
 const PARSE_SIZES = { '1k': 1000, '100k': 100_000 } as const;
+const TEN_MILLION = 10_000_000;
 /** Agents in one process, each with its own routes. */
 const OWNERS = 16;
 const PAGE = 65_536;
@@ -35,6 +37,9 @@ export function routes(): Measurement[] {
     ]),
     ...Object.entries(PARSE_SIZES).map(([label, entries]) => parsing(label, entries)),
     weighing('1M', SIZES['1M']),
+    lookingUp('10M', TEN_MILLION, false),
+    lookingUp('10M', TEN_MILLION, true),
+    inserting('10M', TEN_MILLION),
   ];
 }
 
@@ -46,9 +51,8 @@ class Keys {
 
   constructor(entries: number) {
     const random = new Random(entries);
-    const nodes = new Set<number>();
-    while (nodes.size < entries) nodes.add(random.next() | 0);
-    this.nodes = Int32Array.from(nodes);
+    // All different: the generator is a permutation of a counter.
+    this.nodes = new Int32Array(entries).map(() => random.next());
     this.owners = this.nodes.map(() => random.below(OWNERS));
     this.order = this.nodes.map((_, i) => i);
     for (let i = entries - 1; i > 0; i--) {
@@ -61,96 +65,144 @@ class Keys {
     return this.nodes.length;
   }
 
+  /** The order in batches of one owner each; what is left over of an owner is not in it. */
+  batches(): Int32Array {
+    const waiting: number[][] = Array.from({ length: OWNERS }, () => []);
+    const batches: number[][] = [];
+    for (const key of this.order) {
+      const batch = waiting[this.owners[key]!]!;
+      batch.push(key);
+      if (batch.length === BATCH) batches.push(batch.splice(0));
+    }
+    return Int32Array.from(batches.flat());
+  }
+
   number(i: number): number {
     return this.owners[i]! * 2 ** 32 + (this.nodes[i]! >>> 0);
   }
 }
 
-interface RoutesModule {
-  memoryNeeded(entries: number): number;
-  init(entries: number, secretLow: number, secretHigh: number): void;
-  tableBytes(): number;
-  set(owner: number, node: number, value: number): void;
-  find(owner: number, node: number): number;
-  findBatch(pairsPtr: number, valuesPtr: number, count: number): void;
-}
-
-/** The table with all keys in it, and the keys as pairs behind it in the same memory. */
+/** A table, and the records whose senders a batch asks for. */
 interface Table {
-  readonly exports: RoutesModule;
-  readonly pairsPtr: number;
-  readonly valuesPtr: number;
+  set(owner: number, node: number, value: number): number;
+  find(owner: number, node: number): number;
+  findBatch(owner: number, count: number): void;
+  readonly records: Uint32Array;
 }
 
-function makeTable(keys: Keys): Table {
+interface RoutesModule extends Table {
+  areaPtr(): number;
+  areaBytes(entries: number): number;
+  init(entries: number, secretLow: number, secretHigh: number): void;
+  recordsPtr(): number;
+}
+
+function makeTable(entries: number): Table {
+  return entries === TEN_MILLION ? tableAlone(entries) : engineTable(entries);
+}
+
+function engineTable(entries: number): Table {
+  const { exports, receive } = makeEngine('simd', entries);
+  const { routeSet: set, routeFind: find, routeFindBatch: findBatch } = exports;
+  return { set, find, findBatch, records: receive };
+}
+
+function tableAlone(entries: number): Table {
   const module = new WebAssembly.Module(fromBase64(ROUTES_MODULE));
   const instantiate = (pages: number): [RoutesModule, ArrayBuffer] => {
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const { exports } = new WebAssembly.Instance(module, { env: { memory } });
     return [exports as unknown as RoutesModule, memory.buffer];
   };
-  const pairsPtr = instantiate(1)[0].memoryNeeded(keys.size) >>> 0;
-  const valuesPtr = pairsPtr + keys.size * 8;
-  const [exports, buffer] = instantiate(Math.ceil((valuesPtr + BATCH * 4) / PAGE));
-  const secret = crypto.getRandomValues(new Uint32Array(2));
-  exports.init(keys.size, secret[0]!, secret[1]!);
-  const pairs = new Int32Array(buffer, pairsPtr, keys.size * 2);
-  for (let i = 0; i < keys.size; i++) exports.set(keys.owners[i]!, keys.nodes[i]!, i + 1);
+  const end = instantiate(1)[0].areaPtr() + tableBytes(entries);
+  const [exports, buffer] = instantiate(Math.ceil(end / PAGE));
+  const [low, high] = crypto.getRandomValues(new Uint32Array(2)) as unknown as [number, number];
+  exports.init(entries, low, high);
+  const { set, find, findBatch } = exports;
+  return { set, find, findBatch, records: new Uint32Array(buffer, exports.recordsPtr(), BATCH * RECORD_WORDS) };
+}
+
+/** Bytes of a table: what `routeBytes` of assembly/route.ts says. */
+function tableBytes(entries: number): number {
+  const module = new WebAssembly.Module(readFileSync(new URL('./routes.wasm', import.meta.url)));
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  return (exports as unknown as RoutesModule).areaBytes(entries) >>> 0;
+}
+
+function fill(table: Table, keys: Keys): void {
+  const { set } = table;
   for (let i = 0; i < keys.size; i++) {
-    pairs[i * 2] = keys.owners[keys.order[i]!]!;
-    pairs[i * 2 + 1] = keys.nodes[keys.order[i]!]!;
+    if (set(keys.owners[i]!, keys.nodes[i]!, i + 1) === 0) throw new Error(`no place for route ${i}`);
   }
-  return { exports, pairsPtr, valuesPtr };
 }
 
 function lookingUp(label: string, entries: number, isBatch: boolean): Measurement {
   const row = { name: `M7 ${isBatch ? 'batch' : 'one'} ${label}`, subjects: ['wasm'], peers: PEERS };
   return contest([row], () => {
     const keys = new Keys(entries);
-    const table = makeTable(keys);
+    const table = makeTable(entries);
+    fill(table, keys);
     return [isBatch ? inBatches(table, keys) : oneByOne(table, keys), ...maps(keys)];
   });
 }
 
-function oneByOne({ exports }: Table, keys: Keys): Contestant {
-  const loop = fresh((module: RoutesModule, owners: Int32Array, nodes: Int32Array) => {
+function oneByOne({ find }: Table, keys: Keys): Contestant {
+  const loop = fresh((look: Table['find'], owners: Int32Array, nodes: Int32Array) => {
     let at = 0;
     return (count: number): void => {
       let missing = 0;
       for (let i = 0; i < count; i++) {
-        if (module.find(owners[at]!, nodes[at]!) === 0) missing++;
+        if (look(owners[at]!, nodes[at]!) === 0) missing++;
         if (++at === owners.length) at = 0;
       }
       if (missing > 0) throw new Error(`${missing} routes missing`);
     };
   });
   const asked = (all: Int32Array): Int32Array => keys.order.map((i) => all[i]!);
-  return { name: 'wasm', version: '', run: loop(exports, asked(keys.owners), asked(keys.nodes)) };
+  return { name: 'wasm', version: '', run: loop(find, asked(keys.owners), asked(keys.nodes)) };
 }
 
-function inBatches({ exports, pairsPtr, valuesPtr }: Table, keys: Keys): Contestant {
-  const loop = fresh((module: RoutesModule, places: readonly number[], size: number) => {
-    const [pairsAt, valuesAt, batch] = places as [number, number, number];
+/** As the engine asks: 64 senders of one owner. That JavaScript writes their ids is part of the time. */
+function inBatches({ findBatch, records }: Table, keys: Keys): Contestant {
+  const loop = fresh((look: Table['findBatch'], words: Uint32Array, owners: Int32Array, nodes: Int32Array) => {
     let at = 0;
     return (count: number): void => {
-      for (let i = 0; i < count; i += batch) {
-        module.findBatch(pairsAt + at * 8, valuesAt, batch);
-        at += batch;
-        if (at + batch > size) at = 0;
+      for (let i = 0; i < count; i += 64) {
+        for (let word = 5; word < 1024; word += 16) words[word] = nodes[at++]!;
+        look(owners[at - 1]!, 64);
+        if (words[4] === 0) throw new Error('a route is missing');
+        if (at === nodes.length) at = 0;
       }
     };
   });
-  return { name: 'wasm', version: '', step: BATCH, run: loop(exports, [pairsPtr, valuesPtr, BATCH], keys.size) };
+  // `fresh` takes no names along.
+  if (BATCH !== 64 || RECORD_WORDS !== 16 || RX.note !== 4 || RX.sender !== 5) throw new Error('records are others');
+  const asked = keys.batches();
+  const owners = asked.map((key) => keys.owners[key]!);
+  const nodes = asked.map((key) => keys.nodes[key]!);
+  const run = loop(findBatch, records, owners, nodes);
+  // Once with a look at all the answers.
+  for (let at = 0; at < asked.length; at += BATCH) {
+    run(BATCH);
+    for (let i = 0; i < BATCH; i++) {
+      if (records[i * RECORD_WORDS + RX.note] !== asked[at + i]! + 1) throw new Error('a route leads elsewhere');
+    }
+  }
+  return { name: 'wasm', version: '', step: BATCH, run };
 }
 
 /**
  * Maps with the pair as a number, which is the target's; with node ids below 2^30 alone, which V8 keeps as small integers
- * and of which one agent with a young registry is a case; as a BigInt; and as a string, ready made.
+ * and of which one agent with a young registry is a case; as a BigInt; and as a string, ready made. Of ten million only the
+ * first: the others take gigabytes.
  */
 function maps(keys: Keys): Contestant[] {
   const number = Array.from({ length: keys.size }, (_, i) => keys.number(i));
+  const first = mapOf('Map', number, keys.order);
+  if (keys.size === TEN_MILLION) return [first];
   return [
-    mapOf('Map', number, keys.order),
+    first,
     mapOf(
       'Map small',
       number.map((_, i) => Math.imul(i, 2_654_435) & 0x3fff_ffff),
@@ -162,7 +214,8 @@ function maps(keys: Keys): Contestant[] {
 }
 
 function mapOf<K>(name: string, keys: readonly K[], order: Int32Array): Contestant {
-  const map = new Map(keys.map((key, i) => [key, i + 1]));
+  const map = new Map<K, number>();
+  for (let i = 0; i < keys.length; i++) map.set(keys[i]!, i + 1);
   const loop = fresh((sought: ReadonlyMap<K, number>, asked: readonly K[]) => {
     let at = 0;
     return (count: number): void => {
@@ -261,8 +314,8 @@ function weighing(label: string, entries: number): Measurement {
   const name = `M7 bytes ${label}`;
   const measure = (): Row[] => {
     const keys = new Keys(entries);
-    // To the hundredth: the table has eight spare entries in all.
-    const table = Math.round((makeTable(keys).exports.tableBytes() / entries) * 100) / 100;
+    // To the hundredth.
+    const table = Math.round((tableBytes(entries) / entries) * 100) / 100;
     const before = heapLeft();
     const map = new Map<number, number>();
     for (let i = 0; i < entries; i++) map.set(keys.number(i), i + 1);
@@ -280,4 +333,47 @@ function weighing(label: string, entries: number): Measurement {
 function heapLeft(): number {
   for (let i = 0; i < 3; i++) collectGarbage();
   return heapUsed();
+}
+
+/**
+ * The longest of all insertions into an empty table, in the time of day: a table that stops to rebuild shows it here. Each run
+ * inserts the same keys, and of the n-th insertions the shortest counts, since what the system does between falls on another
+ * one each time. The 95th percentile is that of all insertions.
+ */
+function inserting(label: string, entries: number): Measurement {
+  const name = `M7 longest insert ${label}`;
+  const measure = (): Row[] => {
+    const keys = new Keys(entries);
+    const table = shortest(entries, () => {
+      const { set } = makeTable(entries);
+      return (i) => set(keys.owners[i]!, keys.nodes[i]!, i + 1);
+    });
+    const map = shortest(entries, () => {
+      const made = new Map<number, number>();
+      return (i) => made.set(keys.number(i), i + 1);
+    });
+    const [median, inMap] = [table, map].map((times) => times.reduce((longest, time) => Math.max(longest, time), 0));
+    const ratio = median! / inMap!;
+    const peers = { Map: { version: runtimeName(), median: inMap!, ratio, best: ratio } };
+    const p95 = quantile(Array.from(table), 0.95);
+    return [withTarget({ name, subject: 'wasm', unit: 'µs', median: median!, p95, better: 'lower', peers })];
+  };
+  return once([name], measure);
+}
+
+/** The time of each insertion in µs, the shortest of three runs. */
+function shortest(entries: number, start: () => (i: number) => unknown): Float32Array {
+  const times = new Float32Array(entries).fill(Number.POSITIVE_INFINITY);
+  for (let run = 0; run < 3; run++) {
+    collectGarbage();
+    const insert = start();
+    let before = performance.now();
+    for (let i = 0; i < entries; i++) {
+      insert(i);
+      const after = performance.now();
+      times[i] = Math.min(times[i]!, (after - before) * 1000);
+      before = after;
+    }
+  }
+  return times;
 }

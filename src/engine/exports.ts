@@ -44,6 +44,15 @@ export type WasmExports = {
   aead(count: number): void;
   retry(owner: number, count: number): number;
   finish(count: number): void;
+  /**
+   * The route table itself, for tests and benches: (owner, node id) → index of the newest session + 1, or 0. Of what they set
+   * and remove, sessions know nothing. `routeFindBatch` looks up the words `RX.sender` of the first receive records and
+   * answers in `RX.note`. `routeSet` answers 0 when there is no place.
+   */
+  routeFind(owner: number, node: number): number;
+  routeFindBatch(owner: number, count: number): void;
+  routeSet(owner: number, node: number, value: number): number;
+  routeRemove(owner: number, node: number): void;
   /** The kernels themselves, for tests and benches; a context of `contextBytes()` bytes is the caller's, 16-byte aligned. */
   crc32(ptr: number, len: number): number;
   contextBytes(): number;

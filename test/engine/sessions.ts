@@ -1,7 +1,7 @@
 /** Which session a frame belongs to; adding, wiping, running out; slots. */
 import { expect, test } from 'vitest';
 import { HEADROOM, OVERHEAD, SLOTS } from '../../src/engine/engine.ts';
-import { type CreateEngine, deliver, OUR_PREFIX, Peer, Random, type Spend, send } from './rig.ts';
+import { type CreateEngine, deliver, deliverAll, OUR_PREFIX, Peer, Random, type Spend, send } from './rig.ts';
 
 const NOBODY = 0xffffffff;
 
@@ -130,6 +130,36 @@ export function sessionTests(create: CreateEngine, spend: Spend): void {
       expect(deliver(engine, owner, probe).session).toBe(expected);
     }
     expect(engine.sessionCount).toBe(live.size);
+  });
+
+  test('a batch finds what frames one by one find', () => {
+    const engine = create({ sessions: 64 });
+    const peers = Array.from({ length: 40 }, (_, i) => new Peer(i * 0x10001, i + 1));
+    for (const each of peers) each.install(engine, each.nodeId & 1);
+    const frames = Array.from({ length: 64 }, (_, i) =>
+      i % 9 === 8 ? new Uint8Array(40) : new Peer(i * 0x10001, i + 1).frame(5, 1),
+    );
+    const reached = deliverAll(engine, 1, frames).map(({ status, session }) => [status, session]);
+    expect(reached).toEqual(
+      frames.map((_, i) => {
+        if (i % 9 === 8) return ['NOT_PILS', NOBODY];
+        return i < 40 && i % 2 === 1 ? ['OK', i] : ['NO_SESSION', NOBODY];
+      }),
+    );
+  });
+
+  test('a frame of a batch is opened after those before it', () => {
+    const engine = create({ sessions: 4 });
+    const other = new Peer(7, 2);
+    peer.install(engine);
+    other.install(engine);
+    // The first one gives the prefix to the older session; for the second it is then known.
+    const answers = deliverAll(engine, 0, [peer.frame(5, 1), other.frame(5, 1), peer.frame(5, 1)]);
+    expect(answers.map(({ status, session }) => [status, session])).toEqual([
+      ['OK', 0],
+      ['AEAD_FAILED', 0],
+      ['REPLAY', 0],
+    ]);
   });
 
   test('slots are bounded, apart from each other, and come back', () => {

@@ -7,6 +7,7 @@ import { createWasmEngine, type WasmEngine } from '../../src/engine/wasm.ts';
 import { openFrame } from '../reference/engine.ts';
 import { crc32 } from '../reference/packet.ts';
 import { deliver, OUR_PREFIX, Peer, place, Random, send, statusName } from './rig.ts';
+import { routeTests } from './routes.ts';
 import { engineSuite } from './suite.ts';
 
 const BUILDS = (['simd', 'relaxed'] as const).filter(
@@ -22,6 +23,16 @@ for (const build of BUILDS) {
   engineSuite(name, create, (engine, session, frames) => (engine as WasmEngine).exports.spend(session, frames));
   describe(`${name}: memory`, () => memoryTests(create));
   describe(`${name}: stages`, () => stageTests(create));
+  const createWith = (limits: { sessions: number }, secret: bigint): WasmEngine => {
+    const fill = (into: Uint8Array): void => {
+      // The lower half comes first (src/engine/wasm.ts).
+      const words = new DataView(into.buffer);
+      words.setUint32(0, Number(secret & 0xffff_ffffn));
+      words.setUint32(4, Number(secret >> 32n));
+    };
+    return createWasmEngine(limits, fill, { build });
+  };
+  describe(`${name}: routes`, () => routeTests(createWith));
 }
 
 test('the module imports its memory and nothing else', () => {
