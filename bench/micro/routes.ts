@@ -124,7 +124,7 @@ function tableAlone(entries: number): Table {
 
 /** Bytes of a table: what `routeBytes` of assembly/route.ts says. */
 function tableBytes(entries: number): number {
-  const module = new WebAssembly.Module(readFileSync(new URL('./routes.wasm', import.meta.url)));
+  const module = new WebAssembly.Module(fromBase64(ROUTES_MODULE));
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   return (exports as unknown as RoutesModule).areaBytes(entries) >>> 0;

@@ -1,7 +1,8 @@
 /** The route table of the Wasm engine against a Map: through its exports, since sessions come and go more slowly. */
 import { expect, test } from 'vitest';
 import { BATCH, RECORD_WORDS, RX } from '../../src/engine/engine.ts';
-import type { WasmEngine, WasmExports } from '../../src/engine/wasm.ts';
+import type { WasmExports } from '../../src/engine/exports.ts';
+import type { WasmEngine } from '../../src/engine/wasm.ts';
 import { permutation } from './permutation.ts';
 import { Random } from './rig.ts';
 
