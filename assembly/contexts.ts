@@ -46,14 +46,15 @@ export function contextUsed(cell: usize): void {
   store<u32>(ownerPtr(load<u32>(cell) - 1), 1, USED);
 }
 
-/** Wipes the context, if the cell has one, and what the last frame left in the working buffers. */
+/** Wipes the context, if the cell has one, and what the last frames left in the working buffers. */
 export function dropContext(cell: usize): void {
+  // Also without a context: when another key took its place, the buffers kept what shorter frames did not write over.
+  gcmClear();
   const number = load<u32>(cell);
   if (number == 0) return;
   memory.fill(contextPtr(number - 1), 0, CONTEXT_BYTES);
   memory.fill(ownerPtr(number - 1), 0, CONTEXT_OWNER_BYTES);
   store<u32>(cell, 0);
-  gcmClear();
 }
 
 function expand(keyPtr: usize, cell: usize): usize {

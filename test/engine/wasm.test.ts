@@ -35,6 +35,9 @@ for (const build of BUILDS) {
   describe(`${name}: routes`, () => routeTests(createWith));
 }
 
+/** A payload that takes a frame over a wrap of the counter's low byte, and ends in a few blocks: all buffers are in use. */
+const LONG = new Random(4).bytes(5_010);
+
 test('the module imports its memory and nothing else', () => {
   for (const text of [SIMD, RELAXED]) {
     const bytes = Buffer.from(text, 'base64');
@@ -59,17 +62,19 @@ function memoryTests(create: (limits: { sessions: number }) => WasmEngine): void
 
   test('wipe leaves no byte of key, session or expanded key', () => {
     const engine = create({ sessions: 8 });
-    // A first life lets tables that are made on first use be made.
-    const first = peer.install(engine);
-    deliver(engine, 0, peer.frame(5, 1));
+    // A first life lets tables that are made on first use be made. Its key is another, so what both leave would differ.
+    const earlier = new Peer(peer.nodeId, 2);
+    const first = earlier.install(engine);
+    deliver(engine, 0, earlier.frame(5, 1));
     engine.wipe(first);
     const before = engine.memory.slice();
     const session = peer.install(engine);
     expect(Buffer.from(engine.memory).indexOf(peer.key)).toBeGreaterThan(0);
     deliver(engine, 0, peer.frame(5, 1));
-    send(engine, session, {});
+    send(engine, session, { payload: LONG });
+    deliver(engine, 0, peer.frame(5, 2, peer.packet({ payload: LONG })));
     const slotsPtr = engine.exports.memoryNeeded(8);
-    expect(changed(before, engine.memory, slotsPtr)).toBeGreaterThan(100);
+    expect(leftovers(before, engine.memory, slotsPtr).length).toBeGreaterThan(100);
     engine.wipe(session);
     expect(Buffer.from(engine.memory).indexOf(peer.key)).toBe(-1);
     // What may differ: records (64 bytes each way) and the hand of the cache, which is no memory.
@@ -77,6 +82,21 @@ function memoryTests(create: (limits: { sessions: number }) => WasmEngine): void
     for (const ptr of records) engine.memory.copyWithin(ptr, ptr + 4032, ptr + 4096);
     for (const ptr of records) before.copyWithin(ptr, ptr + 4032, ptr + 4096);
     expect(leftovers(before, engine.memory, slotsPtr)).toEqual([]);
+  });
+
+  test('wipe leaves nothing in the working buffers either when other keys drove the expanded one out', () => {
+    const engine = create({ sessions: 1025 });
+    const earlier = peer.install(engine);
+    send(engine, earlier, {});
+    engine.wipe(earlier);
+    const staticBytes = engine.receive.byteOffset;
+    const before = engine.memory.slice(0, staticBytes);
+    const session = peer.install(engine);
+    send(engine, session, { payload: LONG });
+    for (let id = 100; id < 1124; id++) send(engine, new Peer(id, id).install(engine), {});
+    expect(leftovers(before, engine.memory, staticBytes).length).toBeGreaterThan(100);
+    engine.wipe(session);
+    expect(leftovers(before, engine.memory, staticBytes)).toEqual([]);
   });
 
   test('install wipes the key that was handed over, also when the table is full', () => {
@@ -288,11 +308,6 @@ function stageTests(create: (limits: { sessions: number }) => WasmEngine): void 
     memory[data]! ^= 1;
     expect(exports.gcmOpen(base, nonce, start, 4, data, frame.length - 36)).toBe(0);
   });
-}
-
-/** How many bytes below `end` differ. */
-function changed(before: Uint8Array, after: Uint8Array, end: number): number {
-  return leftovers(before, after, end).length;
 }
 
 /** Where bytes below `end` differ. */
