@@ -5,20 +5,21 @@
  * Both stop at a packet that is for an AEAD of the host (handover.ts); `openOn` and `sealOn` go on from there.
  *
  * Between the stages the record says what the next one needs: status PARSED, OPENED or REFUSED, out WRITTEN or ENCRYPTED;
- * the payload words point at the ciphertext without its tag; the window word counts the sessions tried.
+ * the payload words point at the ciphertext without its tag; the window word counts the sessions tried; the ack word tells the
+ * session from one that got its index between two stages.
  */
 import { loadU32, loadU64 } from './bytes';
 import { gcmOpen, gcmSeal } from './crypto/gcm';
 import { handOver, handOverTag, isNative, takeTag } from './handover';
 import {
-  HASH_START_OWN, HASH_START_PEER, RECORD_BYTES, RECORD_FRAME_LEN, RECORD_FRAME_PTR, RECORD_NOTE, RECORD_PAYLOAD_LEN,
-  RECORD_PAYLOAD_PTR, RECORD_SENDER, RECORD_SESSION, RECORD_STATUS, RECORD_WINDOW, receivePtr, transmitPtr,
+  HASH_START_OWN, HASH_START_PEER, RECORD_ACK, RECORD_BYTES, RECORD_FRAME_LEN, RECORD_FRAME_PTR, RECORD_NOTE,
+  RECORD_PAYLOAD_LEN, RECORD_PAYLOAD_PTR, RECORD_SENDER, RECORD_SESSION, RECORD_STATUS, RECORD_WINDOW, receivePtr, transmitPtr,
 } from './layout';
 import { checkPacket, clearHeader, emitPacket, MAX_PAYLOAD, PACKET_HEADER, readHeader } from './packet';
 import { accept, retiredCount } from './replay';
 import {
-  candidate, indexOf, localIdOf, newestOf, newestOfBatch, nextCounter, replayState, sendPrefix, sessionAt, sessionContext,
-  sessionUsed,
+  candidate, indexOf, installationOf, localIdOf, newestOf, newestOfBatch, nextCounter, replayState, sendPrefix, sessionAt,
+  sessionContext, sessionUsed,
 } from './session';
 import {
   AEAD_FAILED, BAD_PACKET, ENCRYPTED, EXHAUSTED, NO_SESSION, NOBODY, NOT_PILS, NOTE_PREFIX_COLLISION, NOTE_RETIRED_SHIFT,
@@ -27,6 +28,7 @@ import {
 import { AAD_BYTES, emitFrameHeader, FRAME_COUNTER, FRAME_NONCE, FRAME_PACKET, FRAME_SENDER, isPils, TAG_BYTES } from './tunnel';
 
 const ATTEMPT: usize = RECORD_WINDOW;
+const INSTALLATION: usize = RECORD_ACK;
 
 /**
  * All stages for the first `count` receive records of `owner`. Look-ups come first; then frame by frame, in order.
@@ -182,15 +184,30 @@ function chooseSession(record: usize): void {
     answer(record, newest, RETIRED, 0);
     return;
   }
-  store<u32>(record, indexOf(session), RECORD_SESSION);
   store<u32>(record, <u32>(frame + FRAME_PACKET), RECORD_PAYLOAD_PTR);
   store<u32>(record, load<u32>(record, RECORD_FRAME_LEN) - <u32>(FRAME_PACKET + TAG_BYTES), RECORD_PAYLOAD_LEN);
+  assign(record, session);
+}
+
+/** Notes the session to try next. */
+function assign(record: usize, session: usize): void {
+  store<u32>(record, indexOf(session), RECORD_SESSION);
+  store<u32>(record, installationOf(session), INSTALLATION);
+  store<u32>(record, PARSED, RECORD_STATUS);
+}
+
+/**
+ * The session that was assigned, or 0 if it is gone: only where the stages are called one by one. With another one that got
+ * its index, a peer could speak as the sender of this frame, and a frame replayed from under the old key be new.
+ */
+function assigned(record: usize): usize {
+  const session = sessionAt(load<u32>(record, RECORD_SESSION));
+  return session != 0 && installationOf(session) == load<u32>(record, INSTALLATION) ? session : 0;
 }
 
 function aeadRecord(record: usize): void {
   const frame = <usize>load<u32>(record, RECORD_FRAME_PTR);
-  const session = sessionAt(load<u32>(record, RECORD_SESSION));
-  // Gone between the stages: only where they are called one by one.
+  const session = assigned(record);
   if (session == 0) {
     store<u32>(record, REFUSED, RECORD_STATUS);
     return;
@@ -214,8 +231,7 @@ function retryRecord(owner: u32, record: usize): void {
   const session = candidate(newest, prefix, attempt);
   if (session != 0) {
     store<u32>(record, attempt, ATTEMPT);
-    store<u32>(record, indexOf(session), RECORD_SESSION);
-    store<u32>(record, PARSED, RECORD_STATUS);
+    assign(record, session);
     return;
   }
   clearHeader(record);
@@ -227,7 +243,7 @@ function finishRecord(record: usize): void {
   const frame = <usize>load<u32>(record, RECORD_FRAME_PTR);
   const packet = frame + FRAME_PACKET;
   const len = <usize>load<u32>(record, RECORD_PAYLOAD_LEN);
-  const session = sessionAt(load<u32>(record, RECORD_SESSION));
+  const session = assigned(record);
   clearHeader(record);
   if (session == 0) {
     memory.fill(packet, 0, len);

@@ -2,7 +2,8 @@
  * The session table: key, send counter and replay state of each (owner, peer), and which of them a frame may belong to.
  * Sessions of one pair hang in a chain, the newest first; the route table holds the index of its head + 1.
  *
- *    0  u32  1 = installed        4  u32  next older session of the pair, or next free entry (pointer)
+ *    0  u32  installation, 0 = free entry
+ *    4  u32  next older session of the pair, or next free entry (pointer)
  *    8  u32  owner               12  u32  peer's node id     16  u32  our node id
  *   20  u32  send prefix         24  u32  frames sealed      28  u32  cell of the context cache
  *   32  key, 32 bytes            64  replay state, 656 bytes
@@ -12,7 +13,7 @@ import { RECORD_BYTES, RECORD_NOTE, routesPtr, SESSION_BYTES, sessionLimit, sess
 import { holdsPrefix, isRetired, NEWEST_PREFIX } from './replay';
 import { ROUTE_TABLE_BYTES, routeFind, routeFindBatch, routeInit, routeRemove, routeSet } from './route';
 
-const INSTALLED: usize = 0;
+const INSTALLATION: usize = 0;
 const NEXT: usize = 4;
 const OWNER: usize = 8;
 const PEER_ID: usize = 12;
@@ -46,6 +47,8 @@ let seen: u32 = 0;
 export function sessionInit(secret: u64): void {
   routeInit(ROUTES, routesPtr, sessionLimit, secret);
 }
+/** The last installation; entries are used again, installations are not. */
+let installation: u32 = 0;
 
 /** @returns Where to put the 32 bytes of the key before `install`, which wipes them. */
 export function keyInput(): usize {
@@ -73,7 +76,8 @@ export function install(owner: u32, localId: u32, peerId: u32, prefix: u32): i32
   }
   if (session == freeHead) freeHead = load<u32>(session, NEXT);
   else ++touched;
-  store<u32>(session, 1, INSTALLED);
+  if (++installation == 0) installation = 1;
+  store<u32>(session, installation, INSTALLATION);
   store<u32>(session, <u32>older, NEXT);
   store<u32>(session, owner, OWNER);
   store<u32>(session, peerId, PEER_ID);
@@ -115,7 +119,14 @@ export function spend(index: u32, frames: u32): void {
 export function sessionAt(index: u32): usize {
   if (index >= touched) return 0;
   const session = pointerOf(index);
-  return load<u32>(session, INSTALLED) != 0 ? session : 0;
+  return load<u32>(session, INSTALLATION) != 0 ? session : 0;
+}
+
+/** Tells a session from others that had or will have its index. */
+// @ts-ignore: decorator
+@inline
+export function installationOf(session: usize): u32 {
+  return load<u32>(session, INSTALLATION);
 }
 
 // @ts-ignore: decorator

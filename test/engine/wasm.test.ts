@@ -4,7 +4,7 @@ import { RELAXED, SIMD } from '../../src/engine/binary.ts';
 import { RECORD_WORDS, RX, STATUS } from '../../src/engine/engine.ts';
 import { STAGE } from '../../src/engine/exports.ts';
 import { createWasmEngine, type WasmEngine } from '../../src/engine/wasm.ts';
-import { openFrame } from '../reference/engine.ts';
+import { openFrame, sealFrame } from '../reference/engine.ts';
 import { crc32 } from '../reference/packet.ts';
 import { deliver, OUR_PREFIX, Peer, place, Random, send, statusName } from './rig.ts';
 import { routeTests } from './routes.ts';
@@ -261,6 +261,35 @@ function stageTests(create: (limits: { sessions: number }) => WasmEngine): void 
     engine.exports.finish(2);
     expect(words(engine, RX.status).slice(0, 2).map(statusName)).toEqual(['NO_SESSION', 'AEAD_FAILED']);
     expect(engine.memory.slice(first! + 20, first! + 59).every((byte) => byte === 0)).toBe(true);
+  });
+
+  test('a session that gets the index of a wiped one between the stages opens none of its frames', () => {
+    const engine = create({ sessions: 4 });
+    const [victim, other] = [new Peer(7, 1), new Peer(8, 2)];
+    expect(victim.install(engine)).toBe(0);
+    // With its own key the other peer seals a packet of the victim; its aad is what opens its frames, the sender is not.
+    const forged = sealFrame(other.key, { sender: 8, prefix: 9, counter: 1n }, victim.packet());
+    new DataView(forged.buffer).setUint32(4, 7);
+    place(engine, [forged]);
+    engine.exports.parse(owner, 1);
+    engine.wipe(0);
+    expect(other.install(engine)).toBe(0);
+    engine.exports.aead(1);
+    expect(engine.exports.retry(owner, 1)).toBe(0);
+    engine.exports.finish(1);
+    expect(statusName(engine.receive[RX.status]!)).toBe('AEAD_FAILED');
+  });
+
+  test('a frame of the key before is not new to the session that got the index between the stages', () => {
+    const engine = create({ sessions: 4 });
+    peers[0]!.install(engine);
+    place(engine, [peers[0]!.frame(9, 1)]);
+    engine.exports.parse(owner, 1);
+    engine.exports.aead(1);
+    engine.wipe(0);
+    expect(peers[1]!.install(engine)).toBe(0);
+    engine.exports.finish(1);
+    expect(statusName(engine.receive[RX.status]!)).toBe('NO_SESSION');
   });
 
   test('another AEAD can stand between parse and finish', () => {
