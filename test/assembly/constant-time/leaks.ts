@@ -24,10 +24,13 @@ export interface LeakyChange {
 }
 
 const EXPAND_AES = { file: 'crypto/aes.ts', kernel: 'aesExpand' };
+const AES_8 = { file: 'crypto/aes.ts', kernel: 'encrypt8' };
 const AES_4 = { file: 'crypto/aes4.ts', kernel: 'encrypt2' };
 const EXPAND_GHASH = { file: 'crypto/ghash.ts', kernel: 'ghashExpand' };
+const HASH_8 = { file: 'crypto/ghash.ts', kernel: 'ghash8' };
 const HASH = { file: 'crypto/ghash.ts', kernel: 'ghash1' };
 const EXPAND = { file: 'crypto/gcm.ts', kernel: 'gcmExpand' };
+const AAD = { file: 'crypto/gcm.ts', kernel: 'gcmAad' };
 const SEAL = { file: 'crypto/gcm.ts', kernel: 'gcmSeal' };
 const OPEN = { file: 'crypto/gcm.ts', kernel: 'gcmOpen' };
 const CRC = { file: 'crc32.ts', kernel: 'crc32' };
@@ -45,6 +48,20 @@ export const LEAKY_CHANGES: readonly LeakyChange[] = [
     name: 'a look-up in place of SubWord',
     from: '      word = subWord(word);',
     to: '      word = load<u32>(BITS + ((word & 0x1f) << 2));',
+    finds: 'address: load',
+  },
+  {
+    ...EXPAND_AES,
+    name: 'a counter that changes nothing is passed over',
+    from: 'const bits1 = <u32>i8x16.bitmask(left1);',
+    to: 'const bits1 = <u32>i8x16.bitmask(left1); if (bits1 == 0) continue;',
+    finds: 'branch',
+  },
+  {
+    ...AES_8,
+    name: 'a column looked up by the state in place of the counter',
+    from: '<usize>pass * COUNTER_BYTES;',
+    to: '<usize>(load<u8>(STATE) & 31) * COUNTER_BYTES;',
     finds: 'address: load',
   },
   {
@@ -83,11 +100,26 @@ export const LEAKY_CHANGES: readonly LeakyChange[] = [
     finds: 'branch',
   },
   {
+    ...HASH_8,
+    name: 'halves of zeros are passed over',
+    from: 'const x8 = v128.load(half);',
+    to: `const x8 = v128.load(half);
+      if (i64x2.extract_lane(x8, 0) == 0) { half += 64; continue; }`,
+    finds: 'branch',
+  },
+  {
     ...EXPAND,
     name: 'a wipe as long as a secret says',
     from: '  encrypt1(contextPtr + AES4_KEYS, KEY_STREAM);\n  ghashExpand(KEY_STREAM',
     to: '  encrypt1(contextPtr + AES4_KEYS, KEY_STREAM);\n  memory.fill(KEY_STREAM, 0, load<u8>(KEY_STREAM));\n  ghashExpand(KEY_STREAM',
     finds: 'address: memory.fill',
+  },
+  {
+    ...AAD,
+    name: 'a place chosen by the hash of the aad',
+    from: 'v128.store(startPtr, v128.load(HASH));',
+    to: 'v128.store(startPtr + (load<u8>(HASH) & 16), v128.load(HASH));',
+    finds: 'address: store',
   },
   {
     ...SEAL,
