@@ -12,7 +12,6 @@ import { GCM_CONTEXT_BYTES } from './crypto/gcm';
 export const BATCH: usize = 64;
 export const RECORD_BYTES: usize = 64;
 
-
 /** Byte offsets in a record, as `RX` and `TX` of src/engine/engine.ts. */
 export const RECORD_FRAME_PTR: usize = 0;
 export const RECORD_FRAME_LEN: usize = 4;

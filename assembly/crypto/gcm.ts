@@ -2,7 +2,7 @@
  * AES-256-GCM (NIST SP 800-38D) with a 96-bit nonce and a 128-bit tag, in place, constant time in everything but the
  * lengths. Not a stream: one call seals or opens one frame. Nonces, counters and keys are the caller's affair.
  *
- * Context of a key, `GCM_CONTEXT_BYTES` of secret memory: 0 round keys · `AES_KEY_BYTES` GHASH tables.
+ * Context of a key, `GCM_CONTEXT_BYTES` of secret memory: 0 what aes.ts made of the key · `AES_KEY_BYTES` GHASH tables.
  */
 import { firstBytes, loadBytes, storeU32 } from '../bytes';
 import {
@@ -28,7 +28,7 @@ const FIRST_PASS: usize = PASS - BLOCK;
 /** Key stream of the pass under way; block 0 of the first pass is E(J0). */
 const KEY_STREAM: usize = memory.data(128, 16);
 const ZEROS: usize = memory.data(128, 16);
-/** The nonce as a block whose counter is a multiple of 256: that of the pass under way. */
+/** The nonce as a block whose counter is a multiple of 256: the one of the last lane of the pass under way. */
 const NONCE_BLOCK: usize = memory.data(16, 16);
 const COUNTER: usize = 12;
 /** The hash under way. */
@@ -69,7 +69,7 @@ export function gcmAad(contextPtr: usize, aadPtr: usize, aadLen: usize, startPtr
  *
  * @param noncePtr - 12 bytes, never used before with this key.
  * @param startPtr - What `gcmAad` made of an aad of `aadLen` bytes.
- * @param len - 0 … 65 535.
+ * @param len - 0 … 65 569: a packet with the longest payload.
  */
 export function gcmSeal(contextPtr: usize, noncePtr: usize, startPtr: usize, aadLen: usize, dataPtr: usize, len: usize): void {
   v128.store(HASH, v128.load(startPtr));

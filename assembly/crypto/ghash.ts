@@ -1,11 +1,12 @@
 /**
- * GHASH (NIST SP 800-38D §6.4) with nibble tables looked up by swizzle: 32 look-ups a block, constant time, because
+ * GHASH (NIST SP 800-38D §6.4) with nibble tables looked up by swizzle: 24 or 32 look-ups a block, constant time, because
  * the tables are in registers when the secret nibbles index them. Read RFC 8452 appendix A on the odd bit order.
  *
  * GHASH writes a polynomial lowest power first: the high bit of byte 0 is x^0. So byte p carries x^(8p) … x^(8p+7), and
  * a product of byte p with H is, at every p, the same 16 bytes for the same byte value, moved by p. Table j of H gives
  * byte j of that product for all 16 positions of a block at once; adding up table 0 … 15, each moved by j bytes, gives
- * 32 bytes that one reduction brings back to 16. Four or eight blocks with as many powers of H share the moves and the reduction.
+ * 32 bytes that one reduction brings back to 16. Four blocks, each with its power of H, share the moves and the reduction; so
+ * do eight, two with each of four even powers.
  *
  * The hash is two blocks: the next block is to be added to the first, the one after it to the second, which is 0 unless
  * `ghash8` left it.
