@@ -197,7 +197,7 @@ function ghashMessage(tablesPtr: usize, aadLen: usize, dataPtr: usize, len: usiz
     dataPtr += passes * PASS;
   }
   if ((len & GROUP) != 0) {
-    ghash4(tablesPtr, HASH, dataPtr, 1);
+    ghash4(tablesPtr, HASH, dataPtr);
     dataPtr += GROUP;
   }
   const left = len & (GROUP - 1);
@@ -216,7 +216,7 @@ function ghashMessage(tablesPtr: usize, aadLen: usize, dataPtr: usize, len: usiz
   edge += BLOCK;
   let block = EDGE;
   if (edge - block >= GROUP) {
-    ghash4(tablesPtr, HASH, block, 1);
+    ghash4(tablesPtr, HASH, block);
     block += GROUP;
   }
   for (; block != edge; block += BLOCK) ghash1(tablesPtr, HASH, block);

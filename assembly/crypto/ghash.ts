@@ -132,48 +132,40 @@ export function ghash1(tablesPtr: usize, hashPtr: usize, blockPtr: usize): void 
   v128.store(hashPtr, zero, 16);
 }
 
-/** Takes `groups` × 4 more blocks into the hash at `hashPtr`, at least 4; they stand one after the other at `ptr`. */
-export function ghash4(tablesPtr: usize, hashPtr: usize, ptr: usize, groups: usize): void {
-  let hash = v128.load(hashPtr);
-  let second = v128.load(hashPtr, 16);
+/** Takes four more blocks, one after the other at `ptr`, into the hash at `hashPtr`. */
+export function ghash4(tablesPtr: usize, hashPtr: usize, ptr: usize): void {
   const nibble = i8x16.splat(0x0f);
   const zero = i32x4.splat(0);
   const firstOdd = tablesPtr + EVEN_BYTES;
+  const x4 = v128.xor(v128.load(hashPtr), v128.load(ptr));
+  const low4 = v128.and(x4, nibble);
+  const high4 = v128.and(i64x2.shr_u(x4, 4), nibble);
+  const x3 = v128.xor(v128.load(hashPtr, 16), v128.load(ptr, 16));
+  const low3 = v128.and(x3, nibble);
+  const high3 = v128.and(i64x2.shr_u(x3, 4), nibble);
+  const x2 = v128.load(ptr, 32);
+  const low2 = v128.and(x2, nibble);
+  const high2 = v128.and(i64x2.shr_u(x2, 4), nibble);
+  const x1 = v128.load(ptr, 48);
+  const low1 = v128.and(x1, nibble);
+  const high1 = v128.and(i64x2.shr_u(x1, 4), nibble);
+  let sum = zero;
+  let over = zero;
+  let even = tablesPtr + 15 * EVEN_ROW;
+  let odd = firstOdd + 15 * ODD_ROW;
   do {
-    const x4 = v128.xor(hash, v128.load(ptr));
-    const low4 = v128.and(x4, nibble);
-    const high4 = v128.and(i64x2.shr_u(x4, 4), nibble);
-    const x3 = v128.xor(second, v128.load(ptr, 16));
-    second = zero;
-    const low3 = v128.and(x3, nibble);
-    const high3 = v128.and(i64x2.shr_u(x3, 4), nibble);
-    const x2 = v128.load(ptr, 32);
-    const low2 = v128.and(x2, nibble);
-    const high2 = v128.and(i64x2.shr_u(x2, 4), nibble);
-    const x1 = v128.load(ptr, 48);
-    const low1 = v128.and(x1, nibble);
-    const high1 = v128.and(i64x2.shr_u(x1, 4), nibble);
-    let sum = zero;
-    let over = zero;
-    let even = tablesPtr + 15 * EVEN_ROW;
-    let odd = firstOdd + 15 * ODD_ROW;
-    do {
-      const product4 = v128.xor(swizzle(v128.load(even, 64), high4), swizzle(v128.load(even, 80), low4));
-      const product3 = v128.xor(swizzle(v128.load(odd), high3), swizzle(v128.load(odd, 16), low3));
-      over = moved(over, sum);
-      sum = v128.xor(moved(sum, zero), v128.xor(product4, product3));
-      v128.store(ORDER, sum);
-      const product2 = v128.xor(swizzle(v128.load(even, 96), high2), swizzle(v128.load(even, 112), low2));
-      const product1 = v128.xor(swizzle(v128.load(odd, 32), high1), swizzle(v128.load(odd, 48), low1));
-      sum = v128.xor(sum, v128.xor(product2, product1));
-      even -= EVEN_ROW;
-      odd -= ODD_ROW;
-    } while (odd >= firstOdd);
-    hash = reduced(sum, over);
-    ptr += 64;
-    --groups;
-  } while (groups != 0);
-  v128.store(hashPtr, hash);
+    const product4 = v128.xor(swizzle(v128.load(even, 64), high4), swizzle(v128.load(even, 80), low4));
+    const product3 = v128.xor(swizzle(v128.load(odd), high3), swizzle(v128.load(odd, 16), low3));
+    over = moved(over, sum);
+    sum = v128.xor(moved(sum, zero), v128.xor(product4, product3));
+    v128.store(ORDER, sum);
+    const product2 = v128.xor(swizzle(v128.load(even, 96), high2), swizzle(v128.load(even, 112), low2));
+    const product1 = v128.xor(swizzle(v128.load(odd, 32), high1), swizzle(v128.load(odd, 48), low1));
+    sum = v128.xor(sum, v128.xor(product2, product1));
+    even -= EVEN_ROW;
+    odd -= ODD_ROW;
+  } while (odd >= firstOdd);
+  v128.store(hashPtr, reduced(sum, over));
   v128.store(hashPtr, zero, 16);
 }
 

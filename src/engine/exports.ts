@@ -39,7 +39,10 @@ export type WasmExports = {
   nativeFrom(bytes: number): void;
   /** Where aad (4 bytes), nonce (12) and tag (16) of such a packet are exchanged. */
   handover(): number;
-  /** The stages of `open` for a batch: `parse`, then `aead` and `retry` until it answers 0, then `finish`. */
+  /**
+   * The stages of `open` for a batch: `parse`, then `aead` and `retry` until it answers 0, then `finish`. Sessions may come
+   * and go in between; the ack word of a record says which one was meant, and is to be left alone.
+   */
   parse(owner: number, count: number): void;
   aead(count: number): void;
   retry(owner: number, count: number): number;

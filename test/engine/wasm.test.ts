@@ -86,6 +86,7 @@ function memoryTests(create: (limits: { sessions: number }) => WasmEngine): void
 
   test('wipe leaves nothing in the working buffers either when other keys drove the expanded one out', () => {
     const engine = create({ sessions: 1025 });
+    const others = Array.from({ length: 1024 }, (_, i) => new Peer(100 + i, i).install(engine));
     const earlier = peer.install(engine);
     send(engine, earlier, {});
     engine.wipe(earlier);
@@ -93,7 +94,7 @@ function memoryTests(create: (limits: { sessions: number }) => WasmEngine): void
     const before = engine.memory.slice(0, staticBytes);
     const session = peer.install(engine);
     send(engine, session, { payload: LONG });
-    for (let id = 100; id < 1124; id++) send(engine, new Peer(id, id).install(engine), {});
+    for (const other of others) send(engine, other, {});
     expect(leftovers(before, engine.memory, staticBytes).length).toBeGreaterThan(100);
     engine.wipe(session);
     expect(leftovers(before, engine.memory, staticBytes)).toEqual([]);

@@ -124,8 +124,8 @@ export const LEAKY_CHANGES: readonly LeakyChange[] = [
   {
     ...SEAL,
     name: 'as many groups as the hash says',
-    from: 'ghash4(tablesPtr, HASH, block, 1);',
-    to: 'ghash4(tablesPtr, HASH, block, load<u8>(HASH) & 1);',
+    from: 'ghash8(tablesPtr, HASH, dataPtr, passes);',
+    to: 'ghash8(tablesPtr, HASH, dataPtr, passes + (load<u8>(HASH) & 1));',
     finds: 'branch',
   },
   {
