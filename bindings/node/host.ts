@@ -11,6 +11,7 @@ import { createFiles } from './files.ts';
 import { createPublicKeyJobs } from './keys.ts';
 import { connectLink, listenLink } from './links.ts';
 import { bindUdp } from './udp.ts';
+import { builtInWebSocket, connectWebSocket } from './websocket.ts';
 
 /** The longest delay of a Node timer; a longer one would fire at once. */
 const LONGEST_DELAY_MS: Millis = 2 ** 31 - 1;
@@ -24,15 +25,16 @@ export interface NodeHostOptions {
 /** Makes what the driver and the server need from Node. Hosts share nothing; several may live in one process. */
 export function createNodeHost(options: NodeHostOptions = {}): Host {
   const unref = options.unref ?? false;
+  const setTimer = (delayMs: Millis, callback: () => void): Timer => {
+    const timer = delayMs <= 0 ? new TurnTimer(callback) : new DelayTimer(delayMs, callback);
+    if (unref) timer.unref();
+    return timer;
+  };
   return {
     runtime: `node ${process.versions.node} dgram`,
     now: () => performance.now(),
     unixNow: () => Date.now(),
-    setTimer: (delayMs, callback) => {
-      const timer = delayMs <= 0 ? new TurnTimer(callback) : new DelayTimer(delayMs, callback);
-      if (unref) timer.unref();
-      return timer;
-    },
+    setTimer,
     random: (into) => {
       randomFillSync(into);
     },
@@ -53,6 +55,8 @@ export function createNodeHost(options: NodeHostOptions = {}): Host {
       if (unref) link.unref();
       return link;
     },
+    connectWebSocket: (target, handler) =>
+      connectWebSocket(target, handler, { setTimer, unref, builtIn: builtInWebSocket() }),
     listenLink: (listen, accept) => listenLink(listen, accept, { unref }),
     files: createFiles(),
     jobs: createPublicKeyJobs(),

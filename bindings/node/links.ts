@@ -65,7 +65,8 @@ export function connectLink(target: LinkTarget, handler: LinkHandler, options: D
   return link;
 }
 
-function tlsOptions({ serverName, pin }: NonNullable<LinkTarget['tls']>): object {
+/** How a certificate is judged. */
+export function tlsOptions({ serverName, pin }: NonNullable<LinkTarget['tls']>): object {
   // RFC 6066 §3: an address is no server name.
   const name = isIP(serverName) === 0 ? { servername: serverName } : {};
   // CP 1.2: with a pin, chain and name mean nothing; the certificate itself is compared before anything is sent.
@@ -79,7 +80,8 @@ function tlsOptions({ serverName, pin }: NonNullable<LinkTarget['tls']>): object
   };
 }
 
-function pinMismatch(where: string, socket: TLSSocket, pin: string): PilotError | undefined {
+/** Undefined: the pinned certificate it is. */
+export function pinMismatch(where: string, socket: TLSSocket, pin: string): PilotError | undefined {
   const certificate = socket.getPeerX509Certificate();
   const shown = certificate === undefined ? '' : createHash('sha256').update(certificate.raw).digest('hex');
   const [a, b] = [Buffer.from(shown), Buffer.from(pin)];
@@ -89,7 +91,8 @@ function pinMismatch(where: string, socket: TLSSocket, pin: string): PilotError 
   });
 }
 
-function dialError(where: string, cause: NodeJS.ErrnoException): PilotError {
+/** What a dial failed of. */
+export function dialError(where: string, cause: NodeJS.ErrnoException): PilotError {
   const code = cause.code ?? '';
   const isCertificate = /CERT|ISSUER|LEAF_SIGNATURE/.test(code);
   if (!isCertificate) return unreachable(where, code || cause.message, { cause });
@@ -97,7 +100,8 @@ function dialError(where: string, cause: NodeJS.ErrnoException): PilotError {
   return unreachable(where, code, { cause, hint });
 }
 
-function unreachable(where: string, fact: string, options: { cause?: unknown; hint?: string } = {}): PilotError {
+/** A server that cannot be reached, and why. */
+export function unreachable(where: string, fact: string, options: { cause?: unknown; hint?: string } = {}): PilotError {
   return new PilotError('RENDEZVOUS_UNREACHABLE', `Cannot reach ${where}: ${fact}`, options);
 }
 

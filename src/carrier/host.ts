@@ -4,7 +4,11 @@
  */
 import type { Millis } from '../config.ts';
 
-/** Everything the driver and the server need from a runtime. */
+/**
+ * Everything the driver and the server need from a runtime. A runtime without sockets (a browser) implements `bindUdp`,
+ * `connectLink` and `listenLink` by a rejection or an end with `NOT_SUPPORTED`: with the transport `websocket` an agent
+ * uses none of them, nor `resolve`.
+ */
 export interface Host {
   /** For people and `stats.host`, such as `node 20.20.2 dgram`. */
   readonly runtime: string;
@@ -22,6 +26,8 @@ export interface Host {
   bindUdp(options: UdpOptions): Promise<UdpSocket>;
   /** Opens a reliable byte link (TCP or TLS). Failure arrives as `closed`. */
   connectLink(target: LinkTarget, handler: LinkHandler): Link;
+  /** Opens a WebSocket (RFC 6455). Failure arrives as `closed`; nothing throws. */
+  connectWebSocket(target: WebSocketTarget, handler: WebSocketHandler): WebSocketLink;
   /** Accepts links. Rejects with `PilotError` when the port cannot be bound. */
   listenLink(options: ListenOptions, accept: (link: Link, remote: HostPort) => LinkHandler): Promise<LinkServer>;
   readonly files: Files;
@@ -105,13 +111,115 @@ export interface Link {
   unref(): void;
 }
 
+/** Where a WebSocket goes, and how far the other end is trusted. */
+export interface WebSocketTarget {
+  /** `ws://host:port/path` or `wss://host:port/path`, without a fragment. */
+  readonly url: string;
+  /** The subprotocol to offer. A server that chooses none is taken, too. */
+  readonly protocol: string;
+  /** A longer message closes the link with 1009. Browsers have no such bound: there it is checked on arrival. */
+  readonly maxMessageBytes: number;
+  /**
+   * Lower-case hex SHA-256 of the leaf certificate's DER; omitted: the system's trust decides. A runtime that cannot
+   * pin (a browser) fails with `NOT_SUPPORTED` instead of ignoring it.
+   */
+  readonly pin?: string;
+}
+
+/** What a WebSocket tells, in this order: `open`, any number of `message`, `closed`. */
+export interface WebSocketHandler {
+  open(): void;
+  /** One whole message: text as a string, binary as bytes, which are borrowed until the call returns. */
+  message(message: Uint8Array | string): void;
+  /** Once, last; also after `close`, not after `destroy`. */
+  closed(end: WebSocketEnd): void;
+}
+
+/** How a WebSocket ended. */
+export interface WebSocketEnd {
+  /** RFC 6455 §7.4; 1005: closed without one, 1006: never opened, or broken. */
+  readonly code: number;
+  /** What the other side said beside the code; at most 123 bytes, not to be trusted. */
+  readonly reason: string;
+  /**
+   * A `PilotError` when it never opened, as far as the runtime knows: `RENDEZVOUS_UNREACHABLE`, `TLS_PIN_MISMATCH`,
+   * `NOT_SUPPORTED` (the server answered, but with no WebSocket), `REGISTRY_REFUSED` (HTTP 401 or 403).
+   */
+  readonly error?: Error;
+}
+
+/** A WebSocket: whole messages, in order. Nothing is lost but by the end of the link. */
+export interface WebSocketLink {
+  /** Bytes that were sent and that the network has not taken yet. The caller bounds them: what is too much is not sent. */
+  readonly bufferedBytes: number;
+  /** Sends one message; bytes are copied or taken before it returns. Does nothing unless the link is open. */
+  send(message: Uint8Array | string): void;
+  /** Ends in order, after what was sent. @param code - 1000, or 3000 to 4999; default 1000. */
+  close(code?: number, reason?: string): void;
+  /** Ends at once. The handler hears nothing more. */
+  destroy(): void;
+  /** Lets the process end although this link is open. */
+  unref(): void;
+}
+
+/** The server's end of a WebSocket; every code of RFC 6455 §7.4 may close it. */
+export interface ServerWebSocketLink extends WebSocketLink {
+  /** Asks for a sign of life; clients answer by themselves. */
+  ping(): void;
+}
+
+/** What the server's end tells. */
+export interface ServerWebSocketHandler extends WebSocketHandler {
+  /** A sign of life: the answer to `ping`, or a ping of the client's own. */
+  alive(): void;
+}
+
 /** Where links are accepted. */
 export interface ListenOptions {
   readonly host: string;
   readonly port: number;
   /** PEM. When given, a link whose first byte is 0x16 speaks TLS (1.3), any other stays plaintext. */
   readonly tls?: { readonly certificate: string; readonly key: string };
+  /**
+   * When given, a link whose first bytes are `GET ` is HTTP and goes here, in plaintext or inside TLS; `accept` never
+   * hears of it. One request per link, with a deadline of its own; a header above 8 KiB is refused.
+   */
+  readonly web?: WebAcceptor;
 }
+
+/** Answers HTTP requests, each with a document or with a WebSocket. */
+export interface WebAcceptor {
+  /** Called once per request, when its header is complete. Must not throw. */
+  request(request: WebRequest): WebAnswer;
+}
+
+/** The header of a request, as its sender wrote it: nothing in it is verified but `remote`. */
+export interface WebRequest {
+  /** The other end of the TCP connection. */
+  readonly remote: HostPort;
+  /** Path without query, such as `/v1/compat`. */
+  readonly path: string;
+  /** Whether it is a well-formed WebSocket handshake. */
+  readonly isWebSocket: boolean;
+  /** `Host`: where the sender thinks it is. */
+  readonly host: string | undefined;
+  /** `Origin`: the page that asks; browsers always tell, others need not. */
+  readonly origin: string | undefined;
+  /** `X-Forwarded-For`: what a proxy, or anybody, says of where the request came from. */
+  readonly forwardedFor: string | undefined;
+}
+
+/** A document that ends the link, or the other end of a WebSocket. */
+export type WebAnswer =
+  | { readonly status: number; readonly text: string }
+  | {
+      /** A longer message closes the link with 1009. */
+      readonly maxMessageBytes: number;
+      /** Chosen when the client offers it. */
+      readonly protocol: string;
+      /** The link is open: `open` of the handler is called next. */
+      readonly accept: (link: ServerWebSocketLink) => ServerWebSocketHandler;
+    };
 
 /** Accepts links until it is closed. */
 export interface LinkServer {

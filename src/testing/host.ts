@@ -15,6 +15,9 @@ import type {
   Timer,
   UdpOptions,
   UdpSocket,
+  WebSocketHandler,
+  WebSocketLink,
+  WebSocketTarget,
 } from '../carrier/host.ts';
 import type { Millis } from '../config.ts';
 import { PilotError } from '../errors.ts';
@@ -25,6 +28,7 @@ import type { VirtualLink } from './link.ts';
 import { ListeningPort } from './listen.ts';
 import type { Machine } from './machine.ts';
 import type { Random } from './random.ts';
+import { dialWebSocket } from './web-socket.ts';
 
 /** What a program leaves behind when it is ended. */
 interface Resource {
@@ -117,12 +121,21 @@ export class VirtualHost implements Host {
     return socket;
   }
 
-  connectLink(target: LinkTarget, handler: LinkHandler): Link {
+  connectLink(target: LinkTarget, handler: LinkHandler): VirtualLink {
     const { links } = this.machine.surroundings;
     const link: VirtualLink = links.dial(this.machine.station, target, handler, () => this.#resources.delete(link));
     this.#resources.add(link);
     if (!this.#isRunning) this.#abandon();
     return link;
+  }
+
+  connectWebSocket(target: WebSocketTarget, handler: WebSocketHandler): WebSocketLink {
+    const { protocol, hostname, port } = new URL(target.url);
+    const host = hostname.replace(/^\[|\]$/g, '');
+    const isSecure = protocol === 'wss:';
+    const trust = target.pin === undefined ? { serverName: host } : { serverName: host, pin: target.pin };
+    const to = { host, port: Number(port) || (isSecure ? 443 : 80), ...(isSecure ? { tls: trust } : {}) };
+    return dialWebSocket(target, handler, (below) => this.connectLink(to, below));
   }
 
   async listenLink(options: ListenOptions, accept: (link: Link, remote: HostPort) => LinkHandler): Promise<LinkServer> {
@@ -133,6 +146,7 @@ export class VirtualHost implements Host {
     const server: ListeningPort = new ListeningPort({
       local: { host, port },
       certificate: options.tls?.certificate,
+      web: options.web,
       accept,
       closed: () => {
         ports.release(port, server);

@@ -106,7 +106,7 @@ export class VirtualLink implements Link {
     if (this.isClosing) return true;
     this.#output.push(bytes.slice());
     this.#wake();
-    if (this.#waitingBytes <= WAITING_BYTES) return true;
+    if (this.waitingBytes <= WAITING_BYTES) return true;
     this.#isFull = true;
     return false;
   }
@@ -151,7 +151,8 @@ export class VirtualLink implements Link {
     this.destroy();
   }
 
-  get #waitingBytes(): Bytes {
+  /** Written, and not yet with the other side. */
+  get waitingBytes(): Bytes {
     return this.#output.size + this.#flyingBytes;
   }
 
@@ -177,7 +178,7 @@ export class VirtualLink implements Link {
   /** The other side has this long to end, too. */
   #limitEnd(): void {
     this.#deadline ??= this.#clock.after(TIMERS.closeMs, `deadline of ${this.name}`, () => {
-      const isTaken = this.#waitingBytes === 0;
+      const isTaken = this.waitingBytes === 0;
       const fact = `the other side did not read for ${TIMERS.closeMs} ms`;
       this.#leave(isTaken ? undefined : new PilotError('CONNECTION_LOST', `Link ended: ${fact}`));
     });
@@ -243,7 +244,7 @@ export class VirtualLink implements Link {
 
   #arrived(chunk: Uint8Array): void {
     this.#flyingBytes -= chunk.length;
-    if (this.#isFull && this.#waitingBytes === 0) {
+    if (this.#isFull && this.waitingBytes === 0) {
       this.#isFull = false;
       this.#clock.after(0, `drain of ${this.name}`, () => {
         if (this.#state === 'open' && !this.#isFull) this.#handler?.drain();

@@ -1,14 +1,16 @@
 /**
  * A TCP port that accepts links, and how it closes: at once for new links, in order for those that are ending.
  */
-import type { HostPort, Link, LinkHandler, LinkServer } from '../carrier/host.ts';
+import type { HostPort, Link, LinkHandler, LinkServer, WebAcceptor } from '../carrier/host.ts';
 import type { Listener } from './dial.ts';
 import type { VirtualLink } from './link.ts';
+import { sniffWeb } from './web-socket.ts';
 
 /** What a listening port needs of its machine. */
 export interface ListeningParts {
   readonly local: HostPort;
   readonly certificate: string | undefined;
+  readonly web: WebAcceptor | undefined;
   readonly accept: (link: Link, remote: HostPort) => LinkHandler;
   /** Gives the port back. */
   readonly closed: () => void;
@@ -18,6 +20,7 @@ export interface ListeningParts {
 export class ListeningPort implements LinkServer, Listener {
   readonly local: HostPort;
   readonly certificate: string | undefined;
+  readonly #web: WebAcceptor | undefined;
   readonly #accept: (link: Link, remote: HostPort) => LinkHandler;
   readonly #closed: () => void;
   readonly #links = new Set<VirtualLink>();
@@ -27,13 +30,14 @@ export class ListeningPort implements LinkServer, Listener {
   constructor(parts: ListeningParts) {
     this.local = parts.local;
     this.certificate = parts.certificate;
+    this.#web = parts.web;
     this.#accept = parts.accept;
     this.#closed = parts.closed;
   }
 
   accept(link: VirtualLink, remote: HostPort): LinkHandler {
     this.#links.add(link);
-    return this.#accept(link, remote);
+    return this.#web === undefined ? this.#accept(link, remote) : sniffWeb(this.#web, link, remote, this.#accept);
   }
 
   gone(link: VirtualLink): void {
