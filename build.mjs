@@ -49,7 +49,7 @@ export async function bundle() {
     format: 'esm',
     platform: 'node',
     target: 'es2022',
-    external: ['@peculiar/x509'],
+    external: ['@peculiar/x509', 'ws'],
     logLevel: 'warning',
   });
   // Chunks of an earlier build would be published with the package.

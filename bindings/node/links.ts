@@ -16,6 +16,7 @@ import type { HostPort, Link, LinkHandler, LinkServer, LinkTarget, ListenOptions
 import { type Millis, TIMERS } from '../../src/config.ts';
 import { PilotError } from '../../src/errors.ts';
 import { bindError, reduceMapped } from './udp.ts';
+import type { WebServer } from './web.ts';
 
 /** Until TCP and TLS stand, name look-up included. */
 const DIAL_MS: Millis = 5_000;
@@ -27,6 +28,7 @@ const WAITING_BYTES = 1024 * 1024;
 const MAX_LINKS = 10_000;
 /** ContentType `handshake`, the first byte of every TLS connection (RFC 8446 §5.1). */
 const TLS_FIRST_BYTE = 0x16;
+const HTTP_GET: Buffer = Buffer.from('GET ');
 
 /** Options of `connectLink` that only tests change. */
 export interface DialOptions {
@@ -262,6 +264,8 @@ export async function listenLink(
   const tls = options.tls;
   const context =
     tls && createSecureContext({ cert: tls.certificate, key: tls.key, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' });
+  // An agent never listens, and so never loads HTTP.
+  const web = options.web && (await (await import('./web.ts')).WebServer.open(options.web));
   const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
   await new Promise<void>((resolve, reject) => {
     const refuse = (cause: Error): void => reject(bindError(`TCP ${options.host} port ${options.port}`, cause));
@@ -271,13 +275,22 @@ export async function listenLink(
       resolve();
     });
   });
-  return new Listener(server, { accept, context, limits });
+  return new Listener(server, { accept, context, limits, web });
 }
 
 interface ListenerParts {
   readonly accept: (link: Link, remote: HostPort) => LinkHandler;
   readonly context: SecureContext | undefined;
   readonly limits: ListenLimits;
+  readonly web: WebServer | undefined;
+}
+
+/** A socket that has not shown yet what it speaks. */
+interface Guest {
+  /** Below TLS, if there is any. */
+  readonly raw: Socket;
+  readonly remote: HostPort;
+  readonly deadline: NodeJS.Timeout;
 }
 
 class Listener implements LinkServer {
@@ -285,7 +298,7 @@ class Listener implements LinkServer {
   readonly #server: Server;
   readonly #parts: ListenerParts;
   /** Every socket of this port; the link once it has been accepted. */
-  readonly #sockets = new Map<Socket, SocketLink | undefined>();
+  readonly #sockets = new Map<Socket, { readonly isClosing: boolean } | undefined>();
   #closed: Promise<void> | undefined;
 
   constructor(server: Server, parts: ListenerParts) {
@@ -325,25 +338,55 @@ class Listener implements LinkServer {
       clearTimeout(deadline);
       this.#sockets.delete(socket);
     });
+    const guest: Guest = { raw: socket, remote, deadline };
     socket.once('data', (bytes) => {
       socket.pause();
       socket.unshift(bytes);
       if (context === undefined || bytes[0] !== TLS_FIRST_BYTE) {
-        clearTimeout(deadline);
-        this.#accept(socket, socket, remote);
+        this.#sniff(socket, guest);
         return;
       }
       const secure = new TLSSocket(socket, { isServer: true, secureContext: context });
       secure.on('error', () => socket.destroy());
       secure.once('close', () => socket.destroy());
       secure.once('secure', () => {
-        clearTimeout(deadline);
-        if (!secure.destroyed) this.#accept(socket, secure, remote);
+        if (!secure.destroyed) this.#sniff(secure, guest);
       });
     });
   }
 
-  #accept(raw: Socket, socket: Socket, remote: HostPort): void {
+  /** Parts HTTP from the rest by the first bytes, which stay unread. @param head - What was read of them so far. */
+  #sniff(socket: Socket, guest: Guest, head: Buffer = Buffer.alloc(0)): void {
+    const { web } = this.#parts;
+    if (web === undefined) {
+      this.#accept(socket, guest);
+      return;
+    }
+    socket.once('data', (bytes) => {
+      socket.pause();
+      const begun = Buffer.concat([head, bytes]);
+      const isGet = HTTP_GET.subarray(0, begun.length).equals(begun.subarray(0, HTTP_GET.length));
+      if (isGet && begun.length < HTTP_GET.length) {
+        this.#sniff(socket, guest, begun);
+        return;
+      }
+      socket.unshift(begun);
+      if (!isGet) {
+        this.#accept(socket, guest);
+        return;
+      }
+      const { raw, remote, deadline } = guest;
+      const upgraded = (link: { readonly isClosing: boolean }): void => {
+        clearTimeout(deadline);
+        this.#sockets.set(raw, link);
+      };
+      web.take(socket, { remote, upgraded });
+    });
+    socket.resume();
+  }
+
+  #accept(socket: Socket, { raw, remote, deadline }: Guest): void {
+    clearTimeout(deadline);
     const link = new SocketLink(socket, lostError);
     this.#sockets.set(raw, link);
     link.attach(this.#parts.accept(link, remote));

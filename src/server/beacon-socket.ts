@@ -9,7 +9,7 @@ import { Beacon, type BeaconOptions } from './beacon.ts';
 /** Datagrams up to this are copied into kept buffers; longer ones into new ones. */
 const POOL_BYTES = 1_500;
 const POOL_SIZE = 256;
-/** There is one socket, so the path says nothing. */
+/** There is one socket; every other path is a link. */
 const PATH = 0;
 const TOKENS = 0x7fff_ffff;
 
@@ -21,11 +21,14 @@ export class BeaconSocket {
   readonly #lent = new Map<number, Uint8Array>();
   #nextToken = 0;
   #socket: UdpSocket | undefined;
+  readonly #carry: (path: number, bytes: Uint8Array) => void;
   /** Times that the network said no. */
   unreachables = 0;
 
-  constructor(host: Host, options: BeaconOptions) {
+  /** @param carry - Takes what is for a link; the bytes are borrowed. */
+  constructor(host: Host, options: BeaconOptions, carry: (path: number, bytes: Uint8Array) => void) {
     this.#host = host;
+    this.#carry = carry;
     this.beacon = new Beacon(options);
   }
 
@@ -73,7 +76,8 @@ export class BeaconSocket {
       else this.beacon.handleJob(this.#host.now(), id, isValid);
     }
     for (let next = this.beacon.pollTransmit(); next !== undefined; next = this.beacon.pollTransmit()) {
-      this.#send(next.bytes, { host: next.host, port: next.port });
+      if (next.path > PATH) this.#carry(next.path, next.bytes);
+      else this.#send(next.bytes, { host: next.host, port: next.port });
     }
   }
 

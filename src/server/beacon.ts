@@ -18,6 +18,7 @@ import {
 } from '../wire/beacon.ts';
 import { readU32 } from '../wire/integers.ts';
 import { Budget, isLocalHost } from './budget.ts';
+import { Carried, type CarriedNode } from './carried.ts';
 import {
   type Endpoint,
   type EndpointAuthority,
@@ -66,6 +67,8 @@ export type BeaconCount =
   | 'punchLimited'
   | 'punchNotAllowed'
   | 'punchUnknown'
+  | 'punchRelayOnly'
+  | 'foreignSender'
   | 'relayLimited'
   | 'relayUnknown'
   | 'syncFromStranger'
@@ -75,6 +78,7 @@ export type BeaconCount =
 export interface BeaconTransmit {
   /** The path that the node's endpoint came in on; -1 for a configured beacon that was not heard yet. */
   readonly path: number;
+  /** Empty, and the port 0, where the path is a link. */
   readonly host: string;
   readonly port: number;
   readonly bytes: Uint8Array;
@@ -106,6 +110,7 @@ export class Beacon {
   readonly tally: Tally<BeaconCount> = new Tally<BeaconCount>();
   readonly #id: number;
   readonly #endpoints: Endpoints;
+  readonly #carried: Carried = new Carried();
   readonly #mayPunch: (requester: number, target: number) => boolean;
   readonly #isTrusted: (host: string) => boolean;
   readonly #peers: Peer[];
@@ -145,6 +150,55 @@ export class Beacon {
   /** Nodes whose endpoint is known. */
   get nodeCount(): number {
     return this.#endpoints.size;
+  }
+
+  /** Nodes that have a link. */
+  get carriedCount(): number {
+    return this.#carried.size;
+  }
+
+  /** A node proved who it is on a link: what is for it goes there, whatever its endpoint was. */
+  attach(nodeId: number, link: { path: number; isTrusted: boolean }): void {
+    this.#carried.attach(nodeId, link);
+  }
+
+  /** The link ended. One that was replaced before leaves its successor alone. */
+  detach(nodeId: number, path: number): void {
+    this.#carried.detach(nodeId, path);
+  }
+
+  /**
+   * Takes one message of a node's link (DP 4.11). There are no endpoints to tell or to punch to: a Discover gets no
+   * reply, and a punch request nothing.
+   *
+   * @param bytes - As in `handleDatagram`.
+   * @returns False: it speaks for another node than the one that proved itself (design: decision 12).
+   */
+  handleCarried(now: Millis, nodeId: number, bytes: Uint8Array): boolean {
+    this.tally.add('datagrams');
+    const message = parseBeacon(bytes);
+    switch (message?.type) {
+      case undefined:
+        this.tally.add('malformed');
+        return true;
+      case 'relay':
+        if (message.sender !== nodeId) return this.#isForeign();
+        if (this.#relays.take(now, nodeId, this.#carried.get(nodeId)?.isTrusted === true))
+          this.#forward(now, bytes, false);
+        else this.tally.add('relayLimited');
+        return true;
+      case 'discover':
+        if (message.nodeId !== nodeId && message.nodeId !== 0) return this.#isForeign();
+        this.tally.add('discovers');
+        return true;
+      case 'punchRequest':
+        if (message.requester !== nodeId) return this.#isForeign();
+        this.tally.add('punchRelayOnly');
+        return true;
+      default:
+        this.tally.add('unexpectedType');
+        return true;
+    }
   }
 
   /**
@@ -192,7 +246,7 @@ export class Beacon {
 
   /** Pokes a node: something waits for it at the registry (DP 4.6). At most once a second; later ones wait. */
   notify(now: Millis, nodeId: number): void {
-    const endpoint = this.#endpoints.get(now, nodeId);
+    const endpoint = this.#carried.get(nodeId) ?? this.#endpoints.get(now, nodeId);
     if (endpoint === undefined) {
       this.tally.add('notifyUnknown');
       return;
@@ -207,7 +261,7 @@ export class Beacon {
     for (const [nodeId, dueAt] of this.#due) {
       if (dueAt > now) continue;
       this.#due.delete(nodeId);
-      const endpoint = this.#endpoints.get(now, nodeId);
+      const endpoint = this.#carried.get(nodeId) ?? this.#endpoints.get(now, nodeId);
       if (endpoint !== undefined) this.#poke(now, endpoint);
     }
     if (now >= this.#sweepAt) {
@@ -216,7 +270,8 @@ export class Beacon {
     }
     if (now >= this.#syncAt) {
       this.#syncAt = now + SYNC_MS;
-      const announcement = emitSync(this.#id, this.#endpoints.ids(now, SYNC_NODES));
+      const known = new Set([...this.#carried.ids(SYNC_NODES), ...this.#endpoints.ids(now, SYNC_NODES)]);
+      const announcement = emitSync(this.#id, [...known].slice(0, SYNC_NODES));
       for (const peer of this.#peers) this.#push(peer.path, peer.host, peer.port, announcement);
     }
   }
@@ -260,6 +315,11 @@ export class Beacon {
       return;
     }
     this.#punchedAt = now;
+    // A node on a link has no endpoint, or one that it left: the two go on through the relay.
+    if (this.#carried.get(message.requester) !== undefined || this.#carried.get(message.target) !== undefined) {
+      this.tally.add('punchRelayOnly');
+      return;
+    }
     const requester = this.#endpoints.claim(now, message.requester, { path, from });
     const target = this.#endpoints.get(now, message.target);
     if (requester === undefined || target === undefined || requester === target) {
@@ -283,7 +343,20 @@ export class Beacon {
       this.tally.add('relayLimited');
       return;
     }
+    this.#forward(now, bytes, isFromPeer);
+  }
+
+  /** To the node's link, else to its endpoint, else to the beacon that announced it (DP 4.5). */
+  #forward(now: Millis, bytes: Uint8Array, isFromPeer: boolean): void {
+    const sender = readU32(bytes, RELAY_SENDER);
     const destination = readU32(bytes, RELAY_DESTINATION);
+    const carried = this.#carried.get(destination);
+    if (carried !== undefined) {
+      this.tally.add('relayed');
+      writeDeliveryHeader(bytes, DELIVERY_OFFSET, sender);
+      this.#push(carried.path, '', 0, bytes.subarray(DELIVERY_OFFSET));
+      return;
+    }
     const target = this.#endpoints.get(now, destination);
     if (target !== undefined) {
       this.tally.add('relayed');
@@ -338,10 +411,17 @@ export class Beacon {
     return this.#peers.find((peer) => now - peer.heardAt <= PEER_FORGET_MS && peer.nodeIds.has(nodeId));
   }
 
-  #poke(now: Millis, endpoint: Endpoint): void {
-    endpoint.notifiedAt = now;
+  /** Over links, too: the reference pokes none, but its nodes take it from there (DP 4.5, receiver rule). */
+  #poke(now: Millis, target: Endpoint | CarriedNode): void {
+    target.notifiedAt = now;
     this.tally.add('notified');
-    this.#push(endpoint.path, endpoint.host, endpoint.port, emitNotify(NOTIFY_MAIL));
+    const { host, port } = 'host' in target ? target : { host: '', port: 0 };
+    this.#push(target.path, host, port, emitNotify(NOTIFY_MAIL));
+  }
+
+  #isForeign(): false {
+    this.tally.add('foreignSender');
+    return false;
   }
 
   #push(path: number, host: string, port: number, bytes: Uint8Array): void {

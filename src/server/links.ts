@@ -52,14 +52,14 @@ export class RegistryLinks {
     return this.#links.size;
   }
 
-  /** Takes a link that a client opened. */
-  accept(link: Link, remote: HostPort): LinkHandler {
+  /** Takes a link that a client opened. @param isTrusted - May do a hundred times as much. */
+  accept(link: Link, remote: HostPort, isTrusted: boolean = isLocalHost(remote.host)): LinkHandler {
     if (this.#links.size >= this.#limit) {
       this.tally.add('linksFull');
       link.destroy();
       return IGNORED;
     }
-    const session = new Session(this.#host.now(), { tally: this.tally, isTrusted: isLocalHost(remote.host) });
+    const session = new Session(this.#host.now(), { tally: this.tally, isTrusted });
     const openedMs = this.#host.unixNow();
     const open: OpenLink = { link, session, remote, openedMs, inputBytes: 0, hasTimer: false };
     this.#links.add(open);

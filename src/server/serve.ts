@@ -2,16 +2,18 @@
  * A rendezvous on a runtime's sockets, or on a virtual world's: the registry on a TCP port, its beacon on a UDP port
  * beside it. All decisions are in registry/ and beacon.ts; here the parts are put together.
  */
-import type { Host, LinkServer, Timer } from '../carrier/host.ts';
+import type { Host, LinkServer, MaybePromise, Timer } from '../carrier/host.ts';
 import { fromBase64 } from '../wire/base64.ts';
 import { formatHostPort } from '../wire/host-port.ts';
 import type { BeaconCount, BeaconOptions, EndpointAuthority } from './beacon.ts';
 import { BeaconSocket } from './beacon-socket.ts';
+import { Bridge, type BridgeCount } from './bridge.ts';
 import { type LinksCount, RegistryLinks } from './links.ts';
 import { type NodeRecord, perform, Registry, type RegistryCount } from './registry/index.ts';
 import { Runner } from './runner.ts';
 import { MemoryStore } from './store/memory.ts';
 import type { Store, StoreCounts } from './store/store.ts';
+import { Web, type WebCount } from './web.ts';
 
 /** What to serve, and where. */
 export interface RendezvousOptions {
@@ -36,6 +38,13 @@ export interface RendezvousOptions {
   readonly beacon?: Omit<BeaconOptions, 'authority' | 'mayPunch'>;
   /** Most links at a time; default 65536. */
   readonly links?: number;
+  /** Origins of pages that may open WebSockets, such as `https://example.org`, besides the server's own; `*`: all. */
+  readonly allowedOrigins?: readonly string[];
+  /** Believe `X-Forwarded-For` of a proxy on this machine. Default false. */
+  readonly trustProxy?: boolean;
+  /** Most WebSockets at a time, default 10 000, and from one address, default 64. */
+  readonly webLinks?: number;
+  readonly webLinksPerHost?: number;
 }
 
 /** Counters by reason; only those that are not zero. */
@@ -43,10 +52,14 @@ export interface RendezvousStats {
   readonly registry: Partial<Record<RegistryCount, number>>;
   readonly links: Partial<Record<LinksCount, number>>;
   readonly beacon: Partial<Record<BeaconCount, number>>;
+  readonly web: Partial<Record<WebCount | BridgeCount, number>>;
   readonly store: StoreCounts;
   readonly storeFailures: number;
   readonly openLinks: number;
   readonly beaconNodes: number;
+  readonly openWebSockets: number;
+  /** Nodes that are reached over a WebSocket. */
+  readonly carriedNodes: number;
   readonly unreachables: number;
 }
 
@@ -54,6 +67,8 @@ export interface RendezvousStats {
 export interface RendezvousServer {
   /** What agents are given: `pilot://host:port`, or `pilots://host:port#sha256=…`. */
   readonly url: string;
+  /** What agents are given that can open WebSockets only, such as pages: `ws://host:port`, or `wss://host:port#sha256=…`. */
+  readonly webUrl: string;
   readonly port: number;
   readonly beaconPort: number;
   stats(): RendezvousStats;
@@ -62,6 +77,8 @@ export interface RendezvousServer {
 }
 
 const LINKS = 65_536;
+const WEB_LINKS = 10_000;
+const WEB_LINKS_PER_HOST = 64;
 const TICK_MS = 1_000;
 const BIND_ATTEMPTS = 16;
 const AUTHORITIES = 65_536;
@@ -86,6 +103,8 @@ class Rendezvous implements RendezvousServer {
   readonly #store: Store;
   readonly #runner: Runner;
   readonly #beacon: BeaconSocket;
+  readonly #bridge: Bridge;
+  readonly #web: Web;
   /** Answers of a store that takes its time, for the beacon, which cannot wait. */
   readonly #authorities = new Map<number, { authority: EndpointAuthority | undefined; until: number }>();
   #registry: Registry = new Registry();
@@ -103,11 +122,22 @@ class Rendezvous implements RendezvousServer {
     this.#runner = new Runner(this.#store, host.jobs, () => {
       this.#storeFailures += 1;
     });
-    this.#beacon = new BeaconSocket(host, {
-      ...options.beacon,
-      authority: (nodeId) => this.#authority(nodeId),
-      mayPunch: (requester, target) => this.#mayPunch(requester, target),
+    const { beacon, allowedOrigins = [], trustProxy: trustsProxy = false } = options;
+    const authority = (nodeId: number): EndpointAuthority | undefined => this.#authority(nodeId);
+    const mayPunch = (requester: number, target: number): boolean => this.#mayPunch(requester, target);
+    this.#beacon = new BeaconSocket(host, { ...beacon, authority, mayPunch }, (path, bytes) => {
+      this.#bridge.send(path, bytes);
     });
+    this.#bridge = new Bridge({
+      host,
+      beacon: this.#beacon.beacon,
+      authority: (nodeId) => this.#authorityNow(nodeId),
+      onHeard: () => this.#beacon.flush(),
+    });
+    const { webLinks = WEB_LINKS, webLinksPerHost: linksPerHost = WEB_LINKS_PER_HOST } = options;
+    this.#web = new Web({ allowedOrigins, trustsProxy, links: webLinks, linksPerHost }, () =>
+      this.#links === undefined ? undefined : { bridge: this.#bridge, registry: this.#links },
+    );
   }
 
   get port(): number {
@@ -119,9 +149,11 @@ class Rendezvous implements RendezvousServer {
   }
 
   get url(): string {
-    const { tls } = this.#options;
-    const pin = tls?.pin === undefined ? '' : `#sha256=${tls.pin}`;
-    return `${tls === undefined ? 'pilot' : 'pilots'}://${this.#advertised(this.port)}${pin}`;
+    return `${this.#options.tls === undefined ? 'pilot' : 'pilots'}://${this.#advertised(this.port)}${this.#pin}`;
+  }
+
+  get webUrl(): string {
+    return `${this.#options.tls === undefined ? 'ws' : 'wss'}://${this.#advertised(this.port)}${this.#pin}`;
   }
 
   stats(): RendezvousStats {
@@ -129,10 +161,13 @@ class Rendezvous implements RendezvousServer {
       registry: this.#registry.tally.all(),
       links: this.#links?.tally.all() ?? {},
       beacon: this.#beacon.beacon.tally.all(),
+      web: { ...this.#web.tally.all(), ...this.#bridge.tally.all() },
       store: this.#store.counts(),
       storeFailures: this.#storeFailures,
       openLinks: this.#links?.size ?? 0,
       beaconNodes: this.#beacon.beacon.nodeCount,
+      openWebSockets: this.#web.size,
+      carriedNodes: this.#beacon.beacon.carriedCount,
       unreachables: this.#beacon.unreachables,
     };
   }
@@ -141,7 +176,7 @@ class Rendezvous implements RendezvousServer {
   async open(): Promise<void> {
     const { port = 0, beaconPort, tls } = this.#options;
     for (let attempt = 1; ; attempt++) {
-      const listen = { host: this.#listenHost, port, ...(tls === undefined ? {} : { tls }) };
+      const listen = { host: this.#listenHost, port, web: this.#web, ...(tls === undefined ? {} : { tls }) };
       const server = await this.#host.listenLink(listen, (link, remote) => {
         if (this.#links !== undefined) return this.#links.accept(link, remote);
         // Before the beacon is bound nobody can know this port: it was somebody else's a moment ago.
@@ -165,6 +200,7 @@ class Rendezvous implements RendezvousServer {
     this.#isClosed = true;
     this.#tick?.cancel();
     this.#links?.destroy();
+    this.#bridge.close();
     this.#beacon.close();
     await this.#server?.close();
     await this.#store.close();
@@ -194,6 +230,8 @@ class Rendezvous implements RendezvousServer {
     this.#tick = this.#host.setTimer(TICK_MS, () => {
       if (this.#isClosed) return;
       this.#links?.handleTick();
+      this.#web.handleTick();
+      this.#bridge.handleTick();
       this.#beacon.handleTick();
       this.#runner.run(this.#registry.handleTimeout(this.#host.unixNow()), () => {});
       this.#startTick();
@@ -206,6 +244,11 @@ class Rendezvous implements RendezvousServer {
     for (let id = this.#registry.pollNotice(); id !== undefined; id = this.#registry.pollNotice()) {
       this.#beacon.notify(id);
     }
+  }
+
+  get #pin(): string {
+    const pin = this.#options.tls?.pin;
+    return pin === undefined ? '' : `#sha256=${pin}`;
   }
 
   #advertised(port: number): string {
@@ -227,6 +270,22 @@ class Rendezvous implements RendezvousServer {
     });
     isLater = true;
     return authority;
+  }
+
+  /** The same, fresh: a link can wait for the answer. */
+  #authorityNow(nodeId: number): MaybePromise<EndpointAuthority | undefined> {
+    let isDone = false;
+    let authority: EndpointAuthority | undefined;
+    let tell = (_: EndpointAuthority | undefined): void => {};
+    this.#runner.run(perform('node', { nodeId }), (node) => {
+      isDone = true;
+      authority = authorityOf(node);
+      tell(authority);
+    });
+    if (isDone) return authority;
+    return new Promise((resolve) => {
+      tell = resolve;
+    });
   }
 
   /** A store that takes its time says no here: the nodes go on through the relay. */

@@ -25,7 +25,7 @@ const SANS_IO = [
   'src/budget.ts',
   'src/core/',
   'src/server/registry/',
-  ...['beacon', 'endpoints', 'budget', 'tally'].map((name) => `src/server/${name}.ts`),
+  ...['beacon', 'carried', 'endpoints', 'budget', 'tally'].map((name) => `src/server/${name}.ts`),
 ];
 
 const BANS: readonly Ban[] = [

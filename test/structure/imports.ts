@@ -41,7 +41,7 @@ export const TABLE: readonly Row[] = [
     name: 'server core',
     files: [
       'src/server/registry/',
-      ...['beacon', 'endpoints', 'budget', 'tally'].map((name) => `src/server/${name}.ts`),
+      ...['beacon', 'carried', 'endpoints', 'budget', 'tally'].map((name) => `src/server/${name}.ts`),
     ],
     mayImport: SANS_IO,
   },

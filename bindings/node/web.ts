@@ -1,0 +1,170 @@
+/**
+ * HTTP on sockets that the listener handed over: a document, or the upgrade to a WebSocket. node:http reads the header,
+ * the package `ws` does the rest; what is answered is the acceptor's. Loaded by servers only.
+ */
+import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { WebSocket, WebSocketServer } from 'ws';
+import type {
+  HostPort,
+  ServerWebSocketHandler,
+  ServerWebSocketLink,
+  WebAcceptor,
+  WebRequest,
+} from '../../src/carrier/host.ts';
+import { TIMERS } from '../../src/config.ts';
+
+const HEADER_BYTES = 8_192;
+const NORMAL = 1000;
+
+/** Who is behind a socket, and whom to tell that it carries a WebSocket now. */
+interface Guest {
+  readonly remote: HostPort;
+  readonly upgraded: (link: ServerSocket) => void;
+}
+
+/** The HTTP half of one listening port. */
+export class WebServer {
+  readonly #acceptor: WebAcceptor;
+  readonly #package: typeof import('ws');
+  readonly #http: Server;
+  readonly #guests = new WeakMap<Duplex, Guest>();
+  /** By the longest message, for that is a property of the server there. */
+  readonly #servers = new Map<number, WebSocketServer>();
+
+  private constructor(acceptor: WebAcceptor, ws: typeof import('ws')) {
+    this.#acceptor = acceptor;
+    this.#package = ws;
+    this.#http = createServer({ maxHeaderSize: HEADER_BYTES }, (request, response) => {
+      const answer = this.#acceptor.request(this.#read(request, false));
+      const { status, text } = 'status' in answer ? answer : { status: 426, text: 'WebSocket wanted' };
+      const upgrade = status === 426 ? { upgrade: 'websocket', connection: 'upgrade, close' } : { connection: 'close' };
+      response.writeHead(status, { 'content-type': 'text/plain', ...upgrade });
+      response.end(`${text}\n`);
+    });
+    this.#http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.#upgrade(request, socket, head);
+    });
+  }
+
+  /** Loads what it needs. */
+  static async open(acceptor: WebAcceptor): Promise<WebServer> {
+    return new WebServer(acceptor, await import('ws'));
+  }
+
+  /** Takes a socket whose first bytes are unread. Its owner keeps the deadline, until `upgraded` is called. */
+  take(socket: Socket, guest: Guest): void {
+    this.#guests.set(socket, guest);
+    this.#http.emit('connection', socket);
+    socket.resume();
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => {});
+    const isWebSocket = request.headers.upgrade?.toLowerCase() === 'websocket';
+    const answer = this.#acceptor.request(this.#read(request, isWebSocket));
+    if ('status' in answer || !isWebSocket) {
+      const { status, text } = 'status' in answer ? answer : { status: 426, text: 'WebSocket wanted' };
+      socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n\r\n${text}\n`);
+      return;
+    }
+    const guest = this.#guests.get(socket);
+    this.#serverOf(answer.maxMessageBytes, answer.protocol).handleUpgrade(request, socket, head, (webSocket) => {
+      const link = new ServerSocket(webSocket);
+      guest?.upgraded(link);
+      link.start(answer.accept(link));
+    });
+  }
+
+  #read({ url = '', headers, socket }: IncomingMessage, isWebSocket: boolean): WebRequest {
+    const forwarded = headers['x-forwarded-for'];
+    return {
+      remote: this.#guests.get(socket)?.remote ?? { host: '', port: 0 },
+      path: url.split('?', 1)[0] ?? '',
+      isWebSocket,
+      host: headers.host,
+      origin: headers.origin,
+      forwardedFor: Array.isArray(forwarded) ? forwarded.join(', ') : forwarded,
+    };
+  }
+
+  #serverOf(maxPayload: number, protocol: string): WebSocketServer {
+    let server = this.#servers.get(maxPayload);
+    if (server === undefined) {
+      server = new this.#package.WebSocketServer({
+        noServer: true,
+        clientTracking: false,
+        perMessageDeflate: false,
+        maxPayload,
+        handleProtocols: (offered) => (offered.has(protocol) ? protocol : false),
+      });
+      this.#servers.set(maxPayload, server);
+    }
+    return server;
+  }
+}
+
+/** The server's end of one WebSocket. */
+export class ServerSocket implements ServerWebSocketLink {
+  readonly #socket: WebSocket;
+  #handler: ServerWebSocketHandler | undefined;
+  #isClosing = false;
+  #limit: NodeJS.Timeout | undefined;
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.on('error', () => {});
+  }
+
+  get isClosing(): boolean {
+    return this.#isClosing;
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket.bufferedAmount;
+  }
+
+  start(handler: ServerWebSocketHandler): void {
+    const socket = this.#socket;
+    this.#handler = handler;
+    socket.on('message', (data: Buffer, isBinary: boolean) => {
+      if (!this.#isClosing) this.#handler?.message(isBinary ? data : data.toString());
+    });
+    socket.on('ping', () => this.#handler?.alive());
+    socket.on('pong', () => this.#handler?.alive());
+    socket.once('close', (code: number, reason: Buffer) => {
+      clearTimeout(this.#limit);
+      this.#isClosing = true;
+      this.#handler?.closed({ code, reason: reason.toString() });
+      this.#handler = undefined;
+    });
+    handler.open();
+  }
+
+  send(message: Uint8Array | string): void {
+    // The socket keeps what the kernel does not take at once; the caller's bytes are borrowed.
+    if (!this.#isClosing) this.#socket.send(typeof message === 'string' ? message : Buffer.from(message));
+  }
+
+  ping(): void {
+    if (!this.#isClosing) this.#socket.ping();
+  }
+
+  close(code: number = NORMAL, reason = ''): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    this.#socket.close(code, reason);
+    this.#limit = setTimeout(() => this.#socket.terminate(), TIMERS.closeMs).unref();
+  }
+
+  destroy(): void {
+    this.#handler = undefined;
+    this.#isClosing = true;
+    this.#socket.terminate();
+  }
+
+  unref(): void {
+    (this.#socket as WebSocket & { _socket?: Socket })._socket?.unref();
+  }
+}
