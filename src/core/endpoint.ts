@@ -1,14 +1,12 @@
 /**
  * One agent's end of everything, without clock and sockets: datagrams, link bytes, job results and calls of the
- * application go in, datagrams and events come out (design: the seam). It wires the parts together and translates what
- * one says for the others; decisions are in the parts.
+ * application go in, datagrams and events come out (design: the seam). What one part says is translated for the others in
+ * switchboard.ts; decisions are in the parts.
  *
  * Order per turn: `handle*`, then `pollTransmit`, `pollLink` and `pollEvent` until empty, then `pollTimeout`.
  */
 import type { Millis } from '../config.ts';
 import type { ErrorCode } from '../errors.ts';
-import { PORT } from '../wire/packet.ts';
-import { EVENT } from './connection.ts';
 import type { ConnectionId, Event, Outcome, Ticket } from './events.ts';
 import { INTAKE } from './intake.ts';
 import type { JobResult } from './jobs.ts';
@@ -21,13 +19,11 @@ import type { Ports } from './ports.ts';
 import type { RegistryRequest } from './registry-client.ts';
 import type { Counters } from './stats.ts';
 import type { Stream, Streams } from './streams.ts';
+import { Switchboard } from './switchboard.ts';
 import type { Trust } from './trust.ts';
 import type { Explanation } from './tunnels.ts';
 
 export type { EndpointOptions } from './parts.ts';
-
-/** The registry link; there is one. */
-const REGISTRY_LINK = 0;
 
 /** One agent's protocol state. */
 export class Endpoint {
@@ -38,12 +34,13 @@ export class Endpoint {
   readonly peers: Peers;
   readonly ports: Ports;
   readonly #parts: Parts;
-  readonly #events: Event[] = [];
+  readonly #switchboard: Switchboard;
   #isClosed = false;
 
   constructor(options: EndpointOptions) {
     const parts = createParts(options);
     this.#parts = parts;
+    this.#switchboard = new Switchboard(parts);
     this.counters = parts.counters;
     this.paths = parts.paths;
     this.streams = parts.streams;
@@ -70,7 +67,7 @@ export class Endpoint {
   /** Begins: link, reflexive address, registration. */
   start(now: Millis): void {
     this.#parts.registration.start(now);
-    this.#settle(now);
+    this.#switchboard.settle(now);
   }
 
   /** The wall clock, at the start and each minute. @param unixOffset - Unix ms minus monotonic ms. */
@@ -91,7 +88,7 @@ export class Endpoint {
   handleDatagram(now: Millis, path: number, bytes: Uint8Array): boolean {
     if (this.#isClosed) return true;
     const result = this.#parts.intake.handle(now, path, bytes);
-    if (result === INTAKE.done) this.#settle(now);
+    if (result === INTAKE.done) this.#switchboard.settle(now);
     return result !== INTAKE.full;
   }
 
@@ -103,7 +100,7 @@ export class Endpoint {
   /** Opens what came since the last call, and handles it. Once per turn of the event loop, or when the batch is full. */
   handleBatch(now: Millis): void {
     this.#parts.intake.handleBatch(now);
-    this.#settle(now);
+    this.#switchboard.settle(now);
   }
 
   /** The registry link opened, brought bytes, or closed. Bytes are borrowed. */
@@ -117,7 +114,7 @@ export class Endpoint {
     } else {
       this.#parts.client.handleBytes(now, what);
     }
-    this.#settle(now);
+    this.#switchboard.settle(now);
   }
 
   /** A job was done. */
@@ -125,26 +122,26 @@ export class Endpoint {
     const peer = this.#parts.jobs.handle(now, id, result);
     const known = peer === 0 ? undefined : this.peers.get(peer);
     if (known !== undefined) this.peers.touch(known);
-    this.#settle(now);
+    this.#switchboard.settle(now);
   }
 
   /** The trust file was written, or could not be. */
   handleTrustSaved(now: Millis): void {
     this.#parts.delivery.handleSaved(now);
-    this.#settle(now);
+    this.#switchboard.settle(now);
   }
 
   /** The network refuses datagrams to a path (ICMP). */
   handleUnreachable(now: Millis, path: number): void {
     this.#parts.tunnels.handleUnreachable(now, path);
-    this.#settle(now);
+    this.#switchboard.settle(now);
   }
 
   /** The machine slept: addresses may have changed and mappings are gone. Everything in use is probed. */
   handleWake(now: Millis): void {
     this.#parts.registration.handleWake(now);
     this.#parts.tunnels.handleWake(now);
-    this.#settle(now);
+    this.#switchboard.settle(now);
   }
 
   handleTimeout(now: Millis): void {
@@ -155,7 +152,7 @@ export class Endpoint {
     this.streams.handleTimeout(now);
     this.#parts.delivery.handleTimeout(now);
     for (let peer = this.peers.pollDue(now); peer !== undefined; peer = this.peers.pollDue(now)) this.peers.touch(peer);
-    this.#settle(now);
+    this.#switchboard.settle(now);
   }
 
   /** When `handleTimeout` wants to be called. */
@@ -177,7 +174,7 @@ export class Endpoint {
     if (next === undefined) {
       this.#parts.pump.fill(now);
       this.#parts.departures.seal();
-      this.#handleExhausted(now);
+      this.#switchboard.handleExhausted(now);
       next = this.#parts.outbox.poll();
     }
     if (next === undefined) return undefined;
@@ -197,11 +194,11 @@ export class Endpoint {
   }
 
   get hasEvents(): boolean {
-    return this.#events.length > 0;
+    return this.#switchboard.hasEvents;
   }
 
   pollEvent(): Event | undefined {
-    return this.#events.shift();
+    return this.#switchboard.pollEvent();
   }
 
   // ---- from the application
@@ -212,7 +209,7 @@ export class Endpoint {
     this.trust.noteContact(now, peer);
     const target = this.#obtain(now, peer);
     const stream = target && dialPeer(this.#parts, now, target, to);
-    this.#settle(now);
+    this.#switchboard.settle(now);
     return stream?.id ?? 'BUSY';
   }
 
@@ -224,7 +221,7 @@ export class Endpoint {
   touch(now: Millis, stream: Stream): void {
     stream.peer.usedAt = now;
     this.streams.touch(now, stream);
-    this.#settle(now);
+    this.#switchboard.settle(now);
   }
 
   /** Sends a datagram, at once or when there is a key. The answer carries `ticket`. @param bytes - Copied. */
@@ -239,7 +236,7 @@ export class Endpoint {
     this.trust.noteContact(now, peer);
     this.#parts.tunnels.contact(now, target);
     this.#parts.datagrams.send(now, target, { ...to, ...what });
-    this.#settle(now);
+    this.#switchboard.settle(now);
   }
 
   /** Measures the round trip to a peer. The answer carries `ticket` and `{ rttMs, bytes }`. */
@@ -249,26 +246,26 @@ export class Endpoint {
     this.#parts.tunnels.contact(now, target);
     this.#parts.control.ping(now, target, what);
     this.peers.touch(target);
-    this.#settle(now);
+    this.#switchboard.settle(now);
   }
 
   /** Asks the registry. The answer carries `ticket` and the registry's object. */
   request(now: Millis, ticket: Ticket, request: RegistryRequest): void {
     this.#parts.client.request(now, request, (_, outcome) => {
-      this.#answer(ticket, outcome.ok ? { ok: true, value: outcome.answer } : outcome);
+      this.#switchboard.answer(ticket, outcome.ok ? { ok: true, value: outcome.answer } : outcome);
     });
-    this.#settle(now);
+    this.#switchboard.settle(now);
   }
 
   /** The node that has a host name. The answer carries `ticket` and the node id. */
   resolve(now: Millis, ticket: Ticket, hostname: string): void {
-    this.#parts.directory.name(now, hostname, (_, found) => this.#answer(ticket, found));
-    this.#settle(now);
+    this.#parts.directory.name(now, hostname, (_, found) => this.#switchboard.answer(ticket, found));
+    this.#switchboard.settle(now);
   }
 
   /** The application asked or answered for trust through `trust`: do what follows. */
   trustChanged(now: Millis): void {
-    this.#settle(now);
+    this.#switchboard.settle(now);
   }
 
   explain(peer: number): Explanation {
@@ -286,15 +283,15 @@ export class Endpoint {
     this.#parts.departures.seal();
     this.trust.close();
     this.#parts.client.close(now);
-    this.#settle(now);
+    this.#switchboard.settle(now);
     this.#parts.intake.close();
     this.#isClosed = true;
     for (const peer of [...this.peers.all()]) {
       this.#parts.datagrams.fail(peer, 'CLOSED');
       this.peers.remove(peer);
     }
-    this.#drainAnswers();
-    this.#drainJobs();
+    this.#switchboard.drainAnswers();
+    this.#switchboard.drainJobs();
   }
 
   // ---- inside
@@ -302,190 +299,12 @@ export class Endpoint {
   /** Whom a question is for; answers it when there is nobody. */
   #target(now: Millis, id: number, ticket: Ticket): Peer | undefined {
     const peer = id === this.nodeId ? undefined : this.#obtain(now, id);
-    if (peer === undefined) this.#answer(ticket, failure(id === this.nodeId ? 'UNREACHABLE' : 'BUSY'));
+    if (peer === undefined) this.#switchboard.answer(ticket, failure(id === this.nodeId ? 'UNREACHABLE' : 'BUSY'));
     return peer;
   }
 
   #obtain(now: Millis, id: number): Peer | undefined {
     return this.peers.obtain(now, id, this.trust.isTrusted(now, id));
-  }
-
-  #handleExhausted(now: Millis): void {
-    for (
-      let one = this.#parts.departures.pollExhausted();
-      one !== undefined;
-      one = this.#parts.departures.pollExhausted()
-    ) {
-      this.#parts.tunnels.handleExhausted(now, one.peer, one.session);
-    }
-  }
-
-  /** Drains the parts into each other until none has news, then seals what came of it. */
-  #settle(now: Millis): void {
-    this.#drainRegistration(now);
-    this.#parts.tunnels.drain(now);
-    for (let peer = this.peers.pollTouched(); peer !== undefined; peer = this.peers.pollTouched()) {
-      if (this.#parts.tunnels.tend(now, peer)) this.#parts.control.expire(now, peer);
-    }
-    this.#drainTunnels(now);
-    this.#drainStreams(now);
-    this.#parts.delivery.drain(now);
-    this.#drainDelivery(now);
-    this.#drainStreams(now);
-    this.#drainRegistration(now);
-    this.#drainAnswers();
-    this.#parts.departures.seal();
-    this.#handleExhausted(now);
-    this.#drainJobs();
-  }
-
-  #drainRegistration(now: Millis): void {
-    for (
-      let news = this.#parts.registration.pollNews();
-      news !== undefined;
-      news = this.#parts.registration.pollNews()
-    ) {
-      if (news.type === 'registered') {
-        this.#parts.context.nodeId = news.nodeId;
-        this.#parts.departures.nodeId = news.nodeId;
-        this.#parts.directory.nodeId = news.nodeId;
-        this.trust.setLocalId(now, news.nodeId);
-        this.#events.push(news);
-      } else if (news.type === 'state') {
-        this.#events.push({ ...news, type: 'registryState' });
-      } else if (news.type === 'beacon') {
-        this.paths.release(this.#parts.departures.beaconPath);
-        this.#parts.departures.beaconPath = this.paths.intern(news.host, news.port);
-        this.paths.hold(this.#parts.departures.beaconPath);
-      } else {
-        this.#parts.delivery.handleMailbox(now, news.answer);
-      }
-    }
-    for (
-      let frame = this.#parts.registration.pollFrame();
-      frame !== undefined;
-      frame = this.#parts.registration.pollFrame()
-    ) {
-      this.#parts.departures.sendBare(frame, this.#parts.departures.beaconPath);
-    }
-  }
-
-  #drainTunnels(now: Millis): void {
-    for (let news = this.#parts.tunnels.pollNews(); news !== undefined; news = this.#parts.tunnels.pollNews()) {
-      switch (news.type) {
-        case 'ready':
-          news.peer.isHeld = false;
-          this.streams.wake(news.peer);
-          this.#parts.datagrams.flush(now, news.peer);
-          this.#parts.control.flush(now, news.peer);
-          break;
-        case 'silent':
-          this.#parts.datagrams.fail(news.peer, 'NOT_TRUSTED_OR_SILENT');
-          break;
-        case 'unknown':
-          this.#parts.datagrams.fail(news.peer, 'NOT_FOUND');
-          this.#parts.control.fail(news.peer, 'NOT_FOUND');
-          this.#endStreams(now, news.peer, 'NOT_FOUND');
-          break;
-        case 'keyChanged': {
-          const { peer, shown, pinned } = news;
-          this.#events.push({ type: 'trust', event: { type: 'keyChanged', peer, shown, pinned } });
-        }
-      }
-    }
-  }
-
-  #endStreams(now: Millis, peer: Peer, code: ErrorCode): void {
-    for (const id of [...peer.streams.values()]) {
-      const stream = this.streams.get(id);
-      if (stream === undefined) continue;
-      stream.failure = code;
-      stream.connection.abort(now);
-      this.streams.touch(now, stream);
-    }
-  }
-
-  #drainStreams(now: Millis): void {
-    for (let news = this.streams.pollNews(); news !== undefined; news = this.streams.pollNews()) {
-      const { stream } = news;
-      if (this.#parts.delivery.owns(stream) || (news.type === 'accepted' && stream.localPort === PORT.trust)) {
-        this.#parts.delivery.handleStream(now, stream, news.type === 'accepted' ? EVENT.connected : news.bits);
-        continue;
-      }
-      if (news.type === 'bits') {
-        this.#events.push({ type: 'connection', connection: stream.id, bits: news.bits });
-        continue;
-      }
-      const { peer, network, peerPort, localPort: port } = stream;
-      this.#events.push({ type: 'accepted', connection: stream.id, peer: peer.id, network, peerPort, port });
-    }
-  }
-
-  #drainDelivery(now: Millis): void {
-    for (let news = this.#parts.delivery.pollNews(); news !== undefined; news = this.#parts.delivery.pollNews()) {
-      switch (news.type) {
-        case 'save':
-          this.#events.push({ type: 'saveTrust', text: news.text });
-          break;
-        case 'event':
-          this.#events.push({ type: 'trust', event: news.event });
-          break;
-        case 'acknowledge':
-          this.#parts.registration.acknowledgeMailbox(news.seq);
-          break;
-        case 'changed': {
-          const peer = this.peers.get(news.peer);
-          if (peer === undefined) break;
-          this.peers.setTrusted(peer, this.trust.isTrusted(now, news.peer));
-          if (peer.isTrusted) this.#parts.tunnels.handleTrusted(now, peer);
-          break;
-        }
-        case 'tearDown': {
-          const peer = this.peers.get(news.peer);
-          if (peer === undefined) break;
-          this.#endStreams(now, peer, 'NOT_TRUSTED');
-          this.#parts.pump.fill(now);
-          this.#parts.departures.seal();
-          this.#parts.datagrams.fail(peer, 'NOT_TRUSTED');
-          this.#parts.control.fail(peer, 'NOT_TRUSTED');
-          this.peers.remove(peer);
-        }
-      }
-    }
-    this.#parts.registration.setFastPoll(now, this.trust.isAwaiting(now));
-  }
-
-  #drainAnswers(): void {
-    for (
-      let answer = this.#parts.control.pollAnswer();
-      answer !== undefined;
-      answer = this.#parts.control.pollAnswer()
-    ) {
-      this.#answer(answer.ticket, answer.outcome);
-    }
-    for (
-      let answer = this.#parts.datagrams.pollAnswer();
-      answer !== undefined;
-      answer = this.#parts.datagrams.pollAnswer()
-    ) {
-      this.#answer(answer.ticket, answer.outcome);
-    }
-    for (let one = this.#parts.datagrams.poll(); one !== undefined; one = this.#parts.datagrams.poll()) {
-      this.#events.push({ type: 'datagram', ...one });
-    }
-  }
-
-  #drainJobs(): void {
-    for (let job = this.#parts.jobs.poll(); job !== undefined; job = this.#parts.jobs.poll()) {
-      this.#events.push({ type: 'job', ...job });
-    }
-    for (let command = this.#parts.client.pollCommand(); command; command = this.#parts.client.pollCommand()) {
-      this.#events.push({ type: command === 'open' ? 'openLink' : 'closeLink', link: REGISTRY_LINK });
-    }
-  }
-
-  #answer(ticket: Ticket, outcome: Outcome): void {
-    this.#events.push({ type: 'answer', ticket, outcome });
   }
 }
 
