@@ -3,15 +3,20 @@
  * one side, the endpoint's `handle*` and `poll*` on the other. Datagrams of one turn of the event loop are opened
  * together; what the application does in one go leaves together, in a microtask.
  */
-import type { Host, HostPort, Link, LinkTarget, Timer, UdpSocket } from './carrier/host.ts';
+import type { Host, HostPort, Link, LinkHandler, LinkTarget, Timer, UdpOptions, UdpSocket } from './carrier/host.ts';
+import { connectRegistrySocket } from './carrier/registry-socket.ts';
 import type { Millis } from './config.ts';
 import { BufferPool } from './core/buffer.ts';
+import type { Transport } from './core/carrier.ts';
 import { Endpoint, type EndpointOptions } from './core/endpoint.ts';
 import type { Event } from './core/events.ts';
 import type { Job, JobResult } from './core/jobs.ts';
+import type { Datagram } from './core/outbox.ts';
 import type { Profile } from './core/registration.ts';
+import { BridgeSocket, type WebRoad } from './driver/bridge-socket.ts';
 import type { Engine } from './engine/engine.ts';
 import { type ErrorCode, PilotError } from './errors.ts';
+import { WEB_PATH } from './wire/compat.ts';
 
 const WALL_CLOCK_MS: Millis = 1_000;
 const OWNERS = 65_536;
@@ -19,7 +24,8 @@ const OWNERS = 65_536;
 const GAP_MS: Millis = 30_000;
 
 /** Events that the driver does not deal with itself. */
-export type ApplicationEvent = Exclude<Event, { type: 'job' | 'openLink' | 'closeLink' | 'saveTrust' }>;
+export type ApplicationEvent = Exclude<Event, { type: WorkType }>;
+type WorkType = 'job' | 'openLink' | 'closeLink' | 'openBridge' | 'closeBridge' | 'sendBridge' | 'saveTrust';
 
 /** Numbers that tell the endpoints on one engine apart. */
 export class Owners {
@@ -58,8 +64,10 @@ export function createShared(host: Host, engine: Engine): Shared {
 /** What one endpoint is driven with. */
 export interface DriverOptions {
   readonly shared: Shared;
-  /** The registry. */
-  readonly registry: LinkTarget;
+  /** The registry's TCP port; undefined: it is reached by WebSocket only. */
+  readonly registry: LinkTarget | undefined;
+  readonly web: WebRoad;
+  readonly transport: Transport;
   /** Without `localPort`, which is known when the socket is bound. */
   readonly profile: Omit<Profile, 'localPort'>;
   readonly udp: { readonly host?: string; readonly port: number };
@@ -75,7 +83,9 @@ export class Driver {
   readonly endpoint: Endpoint;
   readonly #shared: Shared;
   readonly #options: DriverOptions;
-  readonly #socket: UdpSocket;
+  /** None where all goes over the WebSocket. */
+  readonly #socket: UdpSocket | undefined;
+  readonly #bridge: BridgeSocket;
   readonly #owner: number;
   #link: Link | undefined;
   /** Counts links, so that what an old one still says is not taken for the present one's. */
@@ -94,11 +104,11 @@ export class Driver {
   #lastFrom: HostPort | undefined;
   #lastPath = 0;
 
-  /** Binds the socket, then begins. @throws PilotError what the socket says. */
+  /** Binds the socket, where there is one, then begins. @throws PilotError what the socket says. */
   static async open(options: DriverOptions): Promise<Driver> {
     const { host } = options.shared;
     let driver: Driver | undefined;
-    const socket = await host.bindUdp({
+    const bind: UdpOptions = {
       ...options.udp,
       handler: {
         datagram: (bytes, from) => {
@@ -111,15 +121,16 @@ export class Driver {
           if (driver !== undefined) driver.#handleUnreachable(to);
         },
       },
-    });
+    };
+    const socket = options.transport === 'websocket' ? undefined : await host.bindUdp(bind);
     driver = new Driver(options, socket);
     driver.endpoint.start(host.now());
     driver.flush();
     return driver;
   }
 
-  private constructor(options: DriverOptions, socket: UdpSocket) {
-    const { shared, profile, trustText, autoApprove } = options;
+  private constructor(options: DriverOptions, socket: UdpSocket | undefined) {
+    const { shared, profile, trustText, autoApprove, transport } = options;
     const { host, engine, pool } = shared;
     this.#shared = shared;
     this.#options = options;
@@ -135,17 +146,19 @@ export class Driver {
       owner: this.#owner,
       random: (into) => host.random(into),
       pool,
-      profile: { ...profile, localPort: socket.local.port },
+      profile: { ...profile, localPort: socket?.local.port ?? 0 },
       trustText,
       autoApprove,
+      transport,
     };
     this.endpoint = new Endpoint(endpoint);
+    this.#bridge = new BridgeSocket(host, options.web, {
+      open: () => this.#tell((at) => this.endpoint.handleBridge(at, 'open')),
+      text: (text) => this.#tell((at) => this.endpoint.handleBridgeText(at, text)),
+      bytes: (bytes) => this.#handleArrival(this.endpoint.socketPath, bytes),
+      closed: (end) => this.#tell((at) => this.endpoint.handleBridge(at, end)),
+    });
     shared.drivers.add(this);
-  }
-
-  /** Our UDP address. */
-  get local(): HostPort {
-    return this.#socket.local;
   }
 
   get isClosed(): boolean {
@@ -196,16 +209,20 @@ export class Driver {
     this.#timer?.cancel();
     this.#turn?.cancel();
     this.#link?.close();
+    this.#bridge.close();
     this.#shared.drivers.delete(this);
     this.#shared.owners.give(this.#owner);
-    this.#socket.close();
+    this.#socket?.close();
   }
 
   #handleDatagram(bytes: Uint8Array, from: HostPort): void {
+    if (!this.#isClosed) this.#handleArrival(this.#pathOf(from), bytes);
+  }
+
+  #handleArrival(path: number, bytes: Uint8Array): void {
     if (this.#isClosed) return;
     const { endpoint } = this;
     const now = this.now();
-    const path = this.#pathOf(from);
     endpoint.counters.datagramsReceived += 1;
     endpoint.counters.bytesReceived += bytes.length;
     if (!endpoint.handleDatagram(now, path, bytes)) {
@@ -262,7 +279,7 @@ export class Driver {
         for (let bytes = endpoint.pollLink(); bytes !== undefined; bytes = endpoint.pollLink())
           this.#link?.write(bytes);
         for (let next = endpoint.pollTransmit(now); next !== undefined; next = endpoint.pollTransmit(now)) {
-          this.#socket.send(next.bytes, this.#addressOf(next.path), next.token);
+          this.#transmit(next);
           isBusy = true;
         }
       }
@@ -271,6 +288,17 @@ export class Driver {
     }
     if (now - this.#clockAt >= WALL_CLOCK_MS) this.#readWallClock(now);
     this.#setTimer(now);
+  }
+
+  #transmit({ bytes, path, token }: Datagram): void {
+    const { endpoint } = this;
+    if (path !== endpoint.socketPath) {
+      if (this.#socket !== undefined) this.#socket.send(bytes, this.#addressOf(path), token);
+      else if (token >= 0) endpoint.release(token);
+      return;
+    }
+    if (!this.#bridge.send(bytes)) endpoint.counters.drop('carrierFull');
+    if (token >= 0) endpoint.release(token);
   }
 
   /** The wall clock runs on while a machine sleeps and the monotonic one may not: then it jumps against it. */
@@ -318,6 +346,15 @@ export class Driver {
         this.#linkNumber += 1;
         this.#link?.destroy();
         this.#link = undefined;
+        return;
+      case 'openBridge':
+        this.#bridge.open();
+        return;
+      case 'closeBridge':
+        this.#bridge.close();
+        return;
+      case 'sendBridge':
+        if (!this.#bridge.send(event.message)) this.endpoint.counters.drop('carrierFull');
         return;
       case 'saveTrust':
         this.#saveTrust(now, event.text);
@@ -372,17 +409,32 @@ export class Driver {
     this.#linkNumber += 1;
     const number = this.#linkNumber;
     const tell = (what: 'open' | 'closed' | Uint8Array, code?: ErrorCode): void => {
-      if (this.#isClosed || number !== this.#linkNumber) return;
-      const now = this.now();
-      this.endpoint.handleLink(now, 0, what, code);
-      this.#drain(now);
+      if (number === this.#linkNumber) this.#tell((now) => this.endpoint.handleLink(now, 0, what, code));
     };
-    this.#link = this.#shared.host.connectLink(this.#options.registry, {
+    const { registry, web, transport } = this.#options;
+    const { host } = this.#shared;
+    const handler: LinkHandler = {
       open: () => tell('open'),
       data: (bytes) => tell(bytes),
       drain: () => {},
       closed: (error) => tell('closed', error instanceof PilotError ? error.code : undefined),
-    });
+    };
+    // Where UDP is not even tried, other things than HTTP may not pass either.
+    if (registry !== undefined && transport !== 'websocket') {
+      this.#link = host.connectLink(registry, handler);
+      return;
+    }
+    const { base, pin } = web;
+    const target = { url: `${base}${WEB_PATH.registry}`, ...(pin === undefined ? {} : { pin }) };
+    this.#link = connectRegistrySocket(host, target, handler);
+  }
+
+  /** Something came of a link. */
+  #tell(say: (now: Millis) => void): void {
+    if (this.#isClosed) return;
+    const now = this.now();
+    say(now);
+    this.#drain(now);
   }
 
   #saveTrust(now: Millis, text: string): void {

@@ -26,6 +26,7 @@ export const ERROR_CODES = {
   PROTOCOL: { retryable: false, meaning: 'the other side sent something that is not the protocol' },
   RATE_LIMITED: { retryable: true, meaning: 'too many requests' },
   REGISTRY_REFUSED: { retryable: false, meaning: 'the rendezvous refused the request' },
+  REPLACED: { retryable: false, meaning: 'another program with this identity took the connection to the beacon' },
   RENDEZVOUS_UNREACHABLE: { retryable: true, meaning: 'the rendezvous does not answer' },
   TIMEOUT: { retryable: true, meaning: 'no result within the time given' },
   TLS_PIN_MISMATCH: { retryable: false, meaning: 'the server shows another certificate than the pinned one' },

@@ -2,7 +2,6 @@
  * An agent: an address, a key, and everything that an application does with them. `Agent.start` is what a binding
  * exports with its runtime filled in.
  */
-import type { LinkTarget } from '../carrier/host.ts';
 import { LIMITS } from '../config.ts';
 import { EVENT } from '../core/connection.ts';
 import type { ConnectionId, Pong } from '../core/events.ts';
@@ -17,7 +16,7 @@ import { Dials } from './dials.ts';
 import { type OpenIdentity, openIdentity } from './identity.ts';
 import { Questions } from './questions.ts';
 import { AsyncQueue } from './queue.ts';
-import { parseRendezvousUrl } from './rendezvous-url.ts';
+import { parseRendezvousUrl, type Rendezvous } from './rendezvous-url.ts';
 import type {
   AgentOptions,
   AgentRuntime,
@@ -58,16 +57,19 @@ export class Agent {
   /**
    * Registers and begins to listen. Bindings export it without the first argument.
    *
-   * @throws PilotError `RENDEZVOUS_UNREACHABLE`, `TLS_PIN_MISMATCH`, `INSECURE`, `IDENTITY_IN_USE`, `IDENTITY_INVALID`,
+   * @throws PilotError `RENDEZVOUS_UNREACHABLE`, `NOT_SUPPORTED` (no WebSockets there), `TLS_PIN_MISMATCH`, `INSECURE`, `IDENTITY_IN_USE`, `IDENTITY_INVALID`,
    *   `ALREADY_EXISTS` (the host name). TypeError for options of the wrong form.
    */
   static async start(runtime: AgentRuntime, options: AgentOptions): Promise<Agent> {
     options.signal?.throwIfAborted();
-    const registry = parseRendezvousUrl(options.rendezvous, options.insecure === true);
+    const rendezvous = parseRendezvousUrl(options.rendezvous, {
+      isInsecureAllowed: options.insecure === true,
+      transport: options.transport ?? 'auto',
+    });
     const identity = await openIdentity(runtime.shared.host, runtime.home, options.identity);
     const agent = new Agent(runtime, identity);
     try {
-      await agent.#open(registry, options);
+      await agent.#open(rendezvous, options);
       return agent;
     } catch (error) {
       await agent.close();
@@ -230,6 +232,8 @@ export class Agent {
     return {
       engine: engine.name,
       host: host.runtime,
+      carrier: endpoint.carrier.name,
+      carrierReason: endpoint.carrier.reason,
       peers: endpoint.peers.size,
       connections: this.#connections.size,
       datagramsReceived: counters.datagramsReceived,
@@ -264,14 +268,19 @@ export class Agent {
     return this.close();
   }
 
-  async #open(registry: LinkTarget, options: AgentOptions): Promise<void> {
+  async #open(rendezvous: Rendezvous, options: AgentOptions): Promise<void> {
     const { shared, version } = this.#runtime;
     const { publicKey, identity, trustPath, trustText } = this.#identity;
-    const address = await shared.host.resolve(registry.host);
+    const { transport, port: registryPort } = rendezvous;
+    // Names of WebSockets are the runtime's to look up: a page could not.
+    const isUdp = transport !== 'websocket';
+    const address = isUdp ? await shared.host.resolve(rendezvous.host) : rendezvous.host;
     const { listenHost, port = 0, hostname, tags = [], visibility = 'private' } = options;
     this.#driver = await Driver.open({
       shared,
-      registry,
+      registry: rendezvous.tcp,
+      web: rendezvous.web,
+      transport,
       profile: {
         publicKey,
         identity,
@@ -280,7 +289,7 @@ export class Agent {
         isPublic: visibility === 'public',
         version,
         lanAddresses: [],
-        rendezvous: { host: address, port: registry.port },
+        rendezvous: { host: address, port: registryPort },
       },
       udp: { port, ...(listenHost === undefined ? {} : { host: listenHost }) },
       ...(trustPath === undefined ? {} : { trustPath }),
@@ -317,7 +326,7 @@ export class Agent {
     await waitFor(wait, (done) => {
       const check = (): void => {
         if (this.#startError !== undefined) done(this.#startError);
-        else if (driver.endpoint.nodeId !== 0) done();
+        else if (driver.endpoint.nodeId !== 0 && driver.endpoint.carrier.isDecided) done();
       };
       this.#stateWaiters.add(check);
       check();
@@ -390,6 +399,9 @@ export class Agent {
         this.#tell({ level: 'warning', code: 'registryOffline', facts: { cause: event.code ?? 'closed' } });
         this.#stateChanged();
         return;
+      case 'carrier':
+        this.#carrierChanged(event);
+        return;
       case 'trust':
         this.trust.handleEvent(event.event);
         this.#tell({ level: 'info', code: `trust.${event.event.type}`, facts: { peer: event.event.peer } });
@@ -401,6 +413,22 @@ export class Agent {
         event satisfies never;
       }
     }
+  }
+
+  #carrierChanged({ state, code, closed }: Extract<ApplicationEvent, { type: 'carrier' }>): void {
+    if (this.#driver !== undefined) {
+      const { name, reason, isDecided } = this.#driver.endpoint.carrier;
+      if (code !== undefined && !isDecided && !ERROR_CODES[code].retryable) {
+        this.#startError = new PilotError(code, `Cannot use a WebSocket: ${ERROR_CODES[code].meaning}`);
+      }
+      const news = {
+        ready: { level: 'info', code: 'carrier', facts: { carrier: name, reason } },
+        lost: { level: 'warning', code: 'carrierLost', facts: { closed, cause: code ?? 'closed' } },
+        replaced: { level: 'warning', code: 'carrierReplaced', facts: { closed, cause: 'REPLACED' } },
+      } as const;
+      this.#tell(news[state]);
+    }
+    this.#stateChanged();
   }
 
   #accept(id: ConnectionId, port: number): void {

@@ -1,17 +1,22 @@
 /** What applications give to an agent and get from it. Shapes only. */
 
+import type { CarrierReason, Transport } from '../core/carrier.ts';
 import type { DropReason } from '../core/stats.ts';
 import type { Explanation } from '../core/tunnels.ts';
 import type { Shared } from '../driver.ts';
 import type { Address } from '../wire/address.ts';
 
+export type { CarrierReason, Transport } from '../core/carrier.ts';
 export type { ConnectionStats } from '../core/connection.ts';
 export type { Pong } from '../core/events.ts';
 export type { Explanation } from '../core/tunnels.ts';
 
 /** What an agent is started with. */
 export interface AgentOptions {
-  /** `pilot://host:port`, or `pilots://host:port#sha256=…`. */
+  /**
+   * `pilot://host:port`, or `pilots://host:port#sha256=…`. Where only HTTP passes, such as behind a reverse proxy:
+   * `wss://host/path`, or `ws://` on this machine.
+   */
   readonly rendezvous: string;
   /** A name below the home directory, or a path; omitted: a fresh key in memory. */
   readonly identity?: string;
@@ -27,6 +32,12 @@ export interface AgentOptions {
   readonly autoApprove?: boolean;
   /** Answers on port 7. Default true. */
   readonly echo?: boolean;
+  /**
+   * How the beacon and the relay are reached. Default `auto`: by UDP, or over a WebSocket where the beacon does not answer
+   * to three Discovers in 1.5 s. Over a WebSocket everything goes through the relay; `websocket` uses nothing else,
+   * for the registry neither.
+   */
+  readonly transport?: Transport;
   /** UDP port; default any free one. */
   readonly port?: number;
   /** Address to bind; default all. */
@@ -83,6 +94,9 @@ export interface AgentStats {
   /** Which build runs, and from how many bytes of packet on which AEAD: `wasm-relaxed + node:crypto ≥ 1500 B`. */
   readonly engine: string;
   readonly host: string;
+  /** What datagrams travel in, and why. */
+  readonly carrier: 'udp' | 'websocket';
+  readonly carrierReason: CarrierReason;
   readonly peers: number;
   readonly connections: number;
   readonly datagramsReceived: number;

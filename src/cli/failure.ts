@@ -50,6 +50,7 @@ export const FAILURE_CODES: { readonly [code in ErrorCode]: FailureCode } = {
   PROTOCOL: 'internal',
   RATE_LIMITED: 'unavailable',
   REGISTRY_REFUSED: 'invalid_state',
+  REPLACED: 'invalid_state',
   RENDEZVOUS_UNREACHABLE: 'connection_failed',
   TIMEOUT: 'timeout',
   TLS_PIN_MISMATCH: 'connection_failed',

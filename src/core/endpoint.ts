@@ -7,6 +7,8 @@
  */
 import type { Millis } from '../config.ts';
 import type { ErrorCode } from '../errors.ts';
+import type { BridgeEnd } from './bridge.ts';
+import type { Carrier } from './carrier.ts';
 import type { ConnectionId, Event, Outcome, Ticket } from './events.ts';
 import { INTAKE } from './intake.ts';
 import type { JobResult } from './jobs.ts';
@@ -54,6 +56,21 @@ export class Endpoint {
     return this.#parts.context.nodeId;
   }
 
+  /** Which carrier is used, and why. */
+  get carrier(): Carrier {
+    return this.#parts.carrier;
+  }
+
+  /** Whether the beacon can be reached over the carrier, as far as is known: UDP does not tell. */
+  get isCarried(): boolean {
+    return this.carrier.name === 'udp' || this.#parts.bridge.isReady;
+  }
+
+  /** What is to be sent to this path goes over the WebSocket. */
+  get socketPath(): number {
+    return this.#parts.socketPath;
+  }
+
   /** Whether the registry answers now. */
   get isOnline(): boolean {
     return this.#parts.registration.isOnline;
@@ -66,6 +83,7 @@ export class Endpoint {
 
   /** Begins: link, reflexive address, registration. */
   start(now: Millis): void {
+    if (this.carrier.name === 'websocket') this.#parts.registration.setRelayOnly(now);
     this.#parts.registration.start(now);
     this.#switchboard.settle(now);
   }
@@ -80,13 +98,13 @@ export class Endpoint {
   // ---- from the driver
 
   /**
-   * Takes a datagram. Encrypted frames wait for `handleBatch`; everything else is handled at once.
+   * Takes a datagram, or with `socketPath` a binary message of the WebSocket. Encrypted frames wait for `handleBatch`; everything else is handled at once.
    *
    * @param bytes - Borrowed.
    * @returns False when no slot was free: nothing was taken, try again after a batch.
    */
   handleDatagram(now: Millis, path: number, bytes: Uint8Array): boolean {
-    if (this.#isClosed) return true;
+    if (this.#isClosed || (path === this.socketPath && this.#parts.bridge.handleBytes(now, bytes))) return true;
     const result = this.#parts.intake.handle(now, path, bytes);
     if (result === INTAKE.done) this.#switchboard.settle(now);
     return result !== INTAKE.full;
@@ -117,6 +135,21 @@ export class Endpoint {
     this.#switchboard.settle(now);
   }
 
+  /** The WebSocket to the beacon opened or closed. */
+  handleBridge(now: Millis, what: 'open' | BridgeEnd): void {
+    if (this.#isClosed) return;
+    if (what === 'open') this.#parts.bridge.handleOpen(now);
+    else this.#parts.bridge.handleClosed(now, what);
+    this.#switchboard.settle(now);
+  }
+
+  /** A text message of the WebSocket. */
+  handleBridgeText(now: Millis, text: string): void {
+    if (this.#isClosed) return;
+    this.#parts.bridge.handleText(now, text);
+    this.#switchboard.settle(now);
+  }
+
   /** A job was done. */
   handleJob(now: Millis, id: number, result: JobResult): void {
     const peer = this.#parts.jobs.handle(now, id, result);
@@ -140,6 +173,7 @@ export class Endpoint {
   /** The machine slept: addresses may have changed and mappings are gone. Everything in use is probed. */
   handleWake(now: Millis): void {
     this.#parts.registration.handleWake(now);
+    this.#parts.bridge.handleWake(now);
     this.#parts.tunnels.handleWake(now);
     this.#switchboard.settle(now);
   }
@@ -147,6 +181,8 @@ export class Endpoint {
   handleTimeout(now: Millis): void {
     if (this.#isClosed) return;
     this.#parts.client.handleTimeout(now);
+    if (this.carrier.handleTimeout(now) && this.nodeId !== 0) this.#parts.bridge.start(now, this.nodeId);
+    this.#parts.bridge.handleTimeout(now);
     this.#parts.registration.handleTimeout(now);
     this.#parts.pump.handleTimeout(now);
     this.streams.handleTimeout(now);
@@ -160,6 +196,8 @@ export class Endpoint {
     if (this.#isClosed) return Number.POSITIVE_INFINITY;
     return Math.min(
       this.#parts.client.pollTimeout(),
+      this.carrier.pollTimeout(),
+      this.#parts.bridge.pollTimeout(),
       this.#parts.registration.pollTimeout(),
       this.#parts.pump.pollTimeout(),
       this.streams.pollTimeout(),

@@ -20,8 +20,14 @@ export type Event =
   | { type: 'job'; id: number; job: Job }
   | { type: 'openLink'; link: number }
   | { type: 'closeLink'; link: number }
+  /** The WebSocket to the beacon; `sendBridge` is not for what `pollTransmit` gives. */
+  | { type: 'openBridge' }
+  | { type: 'closeBridge' }
+  | { type: 'sendBridge'; message: Uint8Array | string }
   | { type: 'registered'; nodeId: number; hostname: string | undefined; hostnameError: string | undefined }
   | { type: 'registryState'; isOnline: boolean; code: ErrorCode | undefined }
+  /** Which carrier is used is decided or it works again; the WebSocket ended and is opened again, or is another's now. */
+  | { type: 'carrier'; state: 'ready' | 'lost' | 'replaced'; code: ErrorCode | undefined; closed: number }
   | { type: 'accepted'; connection: ConnectionId; peer: number; network: number; peerPort: number; port: number }
   /** `bits` are `EVENT` bits of connection.ts. */
   | { type: 'connection'; connection: ConnectionId; bits: number }

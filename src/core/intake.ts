@@ -9,6 +9,7 @@ import { MAGIC, PROTOCOL } from '../wire/packet.ts';
 import type { Origin } from './admission.ts';
 import { Arrivals } from './arrivals.ts';
 import type { BeaconLink } from './beacon-link.ts';
+import type { Carrier } from './carrier.ts';
 import type { Control } from './control.ts';
 import type { Datagrams } from './datagrams.ts';
 import type { Departures } from './departures.ts';
@@ -25,6 +26,9 @@ interface Parts {
   readonly engine: Engine;
   readonly owner: number;
   readonly counters: Counters;
+  readonly carrier: Carrier;
+  /** The path that stands for the WebSocket. */
+  readonly socketPath: number;
   readonly paths: Paths;
   readonly peers: Peers;
   readonly departures: Departures;
@@ -84,6 +88,10 @@ export class Intake {
   /** Takes a datagram. @param bytes - Borrowed. @returns One of `INTAKE`. */
   handle(now: Millis, path: number, bytes: Uint8Array): number {
     if (bytes.length === 0) return this.#drop('tooShort');
+    const isCarried = path === this.#parts.socketPath;
+    if (isCarried !== (this.#parts.carrier.name === 'websocket')) return this.#drop('otherCarrier');
+    // Over the WebSocket there is nobody but the beacon, and nothing without its envelope (DP 4.11).
+    if (isCarried) return bytes[0]! >= BEACON_TYPES ? this.#drop('beaconUnasked') : this.#handleBeacon(now, bytes);
     if (bytes[0]! >= BEACON_TYPES) return this.#handleFrame(now, bytes, this.#originOf(path));
     if (path !== this.#parts.departures.beaconPath) return this.#drop('notFromBeacon');
     return this.#handleBeacon(now, bytes);
@@ -120,7 +128,7 @@ export class Intake {
   }
 
   #handleBeacon(now: Millis, bytes: Uint8Array): number {
-    const { beacon, departures, registration, tunnels, paths } = this.#parts;
+    const { beacon, departures, registration, tunnels, paths, carrier } = this.#parts;
     const news = beacon.handle(now, bytes);
     switch (news?.type) {
       case 'frame': {
@@ -129,9 +137,13 @@ export class Intake {
         return this.#handleFrame(now, bytes.subarray(news.offset), origin);
       }
       case 'reflexive':
-        if (!registration.handleReflexive(now, news.host, news.port)) return this.#drop('beaconUnasked');
+        if (carrier.name === 'websocket' || !registration.handleReflexive(now, news.host, news.port)) {
+          return this.#drop('beaconUnasked');
+        }
+        carrier.handleReflexive();
         break;
       case 'punch':
+        if (carrier.name === 'websocket') return this.#drop('beaconUnasked');
         tunnels.punch(paths.intern(news.host, news.port));
         break;
       case 'notify':

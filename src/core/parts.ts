@@ -6,7 +6,9 @@ import type { Millis } from '../config.ts';
 import type { Engine } from '../engine/engine.ts';
 import { PORT } from '../wire/packet.ts';
 import { BeaconLink } from './beacon-link.ts';
+import { Bridge } from './bridge.ts';
 import type { BufferPool } from './buffer.ts';
+import { Carrier, type Transport } from './carrier.ts';
 import { Control, pathOf } from './control.ts';
 import { Datagrams } from './datagrams.ts';
 import { Departures } from './departures.ts';
@@ -44,6 +46,8 @@ export interface EndpointOptions {
   readonly trustText: string | undefined;
   /** Everybody who asks for trust gets it. */
   readonly autoApprove: boolean;
+  /** Default `udp`. */
+  readonly transport?: Transport;
 }
 
 /** The parts of one endpoint. */
@@ -59,6 +63,10 @@ export interface Parts {
   readonly outbox: Outbox;
   readonly departures: Departures;
   readonly beacon: BeaconLink;
+  readonly carrier: Carrier;
+  readonly bridge: Bridge;
+  /** The path that stands for the WebSocket: what is sent there goes over it, and to the beacon. */
+  readonly socketPath: number;
   readonly control: Control;
   readonly client: RegistryClient;
   readonly directory: Directory;
@@ -76,6 +84,10 @@ export function createParts(options: EndpointOptions): Parts {
   const { identity, publicKey: identityKey, isPublic } = profile;
   const counters = new Counters();
   const paths = new Paths();
+  // No datagram comes from an address of that name.
+  const socketPath = paths.intern('websocket', 0);
+  paths.hold(socketPath);
+  const carrier = new Carrier(options.transport ?? 'udp');
   const jobs = new Jobs();
   const outbox = new Outbox();
   const context: ExchangeContext = { engine, owner, random, jobs, counters, identity, identityKey, nodeId: 0 };
@@ -88,11 +100,12 @@ export function createParts(options: EndpointOptions): Parts {
   const trust = new Trust({ text, unixOffset, autoApprove, isPublic });
   const departures = new Departures(engine, outbox, counters);
   const beacon = new BeaconLink(counters);
+  const bridge = new Bridge({ jobs, counters, identity, identityKey, random });
   const control = new Control({ engine, departures, counters, random });
   const client = new RegistryClient({ jobs, counters, identity, random });
   const directory = new Directory(client);
   const registration = new Registration(client, jobs, profile, unixOffset);
-  const below = { engine, counters, paths, peers, departures, beacon, control, directory };
+  const below = { engine, counters, paths, carrier, socketPath, peers, departures, beacon, control, directory };
   const tunnels = new Tunnels({ ...below, context, jobs, trust });
   const datagrams = new Datagrams({ engine, departures, ports, counters });
   const delivery = new TrustDelivery({
@@ -106,7 +119,7 @@ export function createParts(options: EndpointOptions): Parts {
   const gate = new Gate({ trust, directory, counters });
   return {
     ...below,
-    ...{ jobs, context, ports, streams, trust, outbox, client, registration, tunnels, datagrams, delivery },
+    ...{ jobs, context, ports, streams, trust, outbox, client, registration, tunnels, datagrams, delivery, bridge },
     pump: new Pump(engine, peers, streams, departures),
     intake: new Intake({ ...below, owner, registration, tunnels, gate, streams, datagrams }),
   };

@@ -49,6 +49,16 @@ export class Path {
     return this.#isRelayed || this.#direct === NO_PATH;
   }
 
+  /** There is no direct way to anybody any more. @returns The path to release, or NO_PATH. */
+  leave(): number {
+    const left = this.#direct;
+    this.#direct = NO_PATH;
+    this.#isProven = false;
+    this.#unansweredAt = Number.POSITIVE_INFINITY;
+    this.#probeAt = Number.POSITIVE_INFINITY;
+    return left;
+  }
+
   /** The peer does not want to be spoken to directly. */
   get isRelayOnly(): boolean {
     return this.#isRelayOnly;

@@ -36,7 +36,7 @@ export type RegistrationNews =
 /** A Discover is answered at once on a good network; registration does not wait longer for it. */
 const DISCOVER_WAIT_MS = 400;
 /** When a Discover without an answer is repeated; after that as usual. The beacon forgets nobody whom it never heard. */
-const DISCOVER_AGAIN_MS: readonly Millis[] = [500, 1_000, 2_000, 4_000];
+const DISCOVER_AGAIN_MS: readonly Millis[] = [500, 500, 1_000, 2_000, 4_000];
 /** Clients believe a Discover reply only this long after their own Discover (design: decision 12). */
 const DISCOVER_BELIEF_MS = 2_000;
 /** CP 1.7.4: how long a failed registration waits before the next, doubling. */
@@ -59,9 +59,13 @@ export class Registration {
   #beacon: { host: string; port: number };
   #reflexive: { host: string; port: number } | undefined;
   #wantsSignedDiscover = false;
+  /** We are reached through the beacon only: no address of ours is of use to anybody. */
+  #isRelayOnly = false;
   #registerAt: Millis = Number.POSITIVE_INFINITY;
   /** When the last registration for another address was due. */
   #movedAt: Millis = NEVER;
+  /** When the next registration may be made because others ask for one. */
+  #againAt: Millis = NEVER;
   /** The address that the last registration named, and the one that the registry made of it. */
   #registeredAs: readonly unknown[] = [];
   #retryMs: Millis = RETRY_MS;
@@ -110,6 +114,23 @@ export class Registration {
     return this.#reflexive;
   }
 
+  /**
+   * Others reach us through the beacon only, from now on; a registration that says otherwise is made again. Before
+   * `start`, or at any time.
+   */
+  setRelayOnly(now: Millis): void {
+    this.#isRelayOnly = true;
+    this.#reflexive = undefined;
+    this.#discoverAt = Number.POSITIVE_INFINITY;
+    if (this.#isOnline || this.#registerAt !== Number.POSITIVE_INFINITY) this.#registerAt = now;
+  }
+
+  /** The registry lost us, as others say. */
+  registerAgain(now: Millis): void {
+    if (this.#isOnline && !this.#isBusy) this.#registerAt = Math.max(now, this.#againAt);
+    this.#againAt = now + MOVE_MS;
+  }
+
   /** Begins: reflexive address and link at the same time. */
   start(now: Millis): void {
     this.#news.push({ type: 'beacon', ...this.#beacon });
@@ -124,6 +145,10 @@ export class Registration {
 
   /** The link is open: ask where the beacon is, then register. */
   handleOpen(now: Millis): void {
+    if (this.#isRelayOnly) {
+      this.#registerAt = now;
+      return;
+    }
     this.#client.request(now, { fields: { type: 'beacon_list' }, isIdempotent: true }, (at, outcome) => {
       this.#readBeacons(at, outcome);
       this.#registerAt = this.#reflexive === undefined ? at + DISCOVER_WAIT_MS : at;
@@ -242,10 +267,12 @@ export class Registration {
   #register(now: Millis): void {
     this.#registerAt = Number.POSITIVE_INFINITY;
     this.#isBusy = true;
+    const isRelayOnly = this.#isRelayOnly;
     const { hostname, version, lanAddresses, localPort } = this.#profile;
     const publicKey = toBase64(this.#profile.publicKey);
     const own = this.#reflexive ?? { host: '0.0.0.0', port: localPort };
-    const listenAddress = formatHostPort(own.host, own.port);
+    // CP 1.7.1: without an address the registry takes the link's, and tells nobody.
+    const listenAddress = this.#isRelayOnly ? '' : formatHostPort(own.host, own.port);
     const fields: RegistryObject = {
       type: 'register',
       listen_addr: listenAddress,
@@ -253,13 +280,16 @@ export class Registration {
       version,
       protocol_version: 1,
       ...(hostname === undefined ? {} : { hostname }),
-      ...(lanAddresses.length === 0 ? {} : { lan_addrs: lanAddresses }),
+      ...(this.#isRelayOnly ? { relay_only: true } : {}),
+      ...(lanAddresses.length === 0 || this.#isRelayOnly ? {} : { lan_addrs: lanAddresses }),
     };
     const request = { fields, challenge: CHALLENGE.register(listenAddress, publicKey), isIdempotent: true };
     this.#client.request(now, request, (at, outcome) => {
       this.#isBusy = false;
       if (outcome.ok) this.#registeredAs = [listenAddress, outcome.answer.observed_addr];
       this.#registered(at, outcome);
+      // What was said meanwhile is not true any more.
+      if (isRelayOnly !== this.#isRelayOnly) this.#registerAt = at;
     });
   }
 
@@ -348,6 +378,7 @@ export class Registration {
   }
 
   #discover(now: Millis): void {
+    if (this.#isRelayOnly) return;
     this.#discoverAt = now + (DISCOVER_AGAIN_MS[this.#unanswered] ?? TIMERS.discoverMs);
     this.#owed = this.#unanswered < DISCOVER_AGAIN_MS.length ? this.#owed + 1 : 1;
     this.#unanswered += 1;

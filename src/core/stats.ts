@@ -13,6 +13,8 @@ export const DROP_REASONS = [
   'notFromBeacon',
   'beaconMalformed',
   'beaconUnasked',
+  'otherCarrier',
+  'carrierFull',
   'relayMismatch',
   'noSession',
   'retiredEpoch',

@@ -8,6 +8,7 @@ import { PORT } from '../wire/packet.ts';
 import { EVENT } from './connection.ts';
 import type { Event, Outcome, Ticket } from './events.ts';
 import type { Parts } from './parts.ts';
+import { NO_PATH } from './paths.ts';
 import type { Peer } from './peer.ts';
 
 /** The registry link; there is one. */
@@ -17,6 +18,7 @@ const REGISTRY_LINK = 0;
 export class Switchboard {
   readonly #parts: Parts;
   readonly #events: Event[] = [];
+  #isCarrierTold = false;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -43,6 +45,7 @@ export class Switchboard {
 
   /** Drains the parts into each other until none has news, then seals what came of it. */
   settle(now: Millis): void {
+    this.#drainBridge(now);
     this.#drainRegistration(now);
     this.#parts.tunnels.drain(now);
     for (let peer = this.#parts.peers.pollTouched(); peer !== undefined; peer = this.#parts.peers.pollTouched()) {
@@ -71,13 +74,13 @@ export class Switchboard {
         this.#parts.departures.nodeId = news.nodeId;
         this.#parts.directory.nodeId = news.nodeId;
         this.#parts.trust.setLocalId(now, news.nodeId);
+        if (this.#parts.carrier.wantsBridge) this.#parts.bridge.start(now, news.nodeId);
         this.#events.push(news);
       } else if (news.type === 'state') {
         this.#events.push({ ...news, type: 'registryState' });
       } else if (news.type === 'beacon') {
-        this.#parts.paths.release(this.#parts.departures.beaconPath);
-        this.#parts.departures.beaconPath = this.#parts.paths.intern(news.host, news.port);
-        this.#parts.paths.hold(this.#parts.departures.beaconPath);
+        this.#parts.carrier.handleAsked(now);
+        if (this.#parts.carrier.name === 'udp') this.#setBeaconPath(this.#parts.paths.intern(news.host, news.port));
       } else {
         this.#parts.delivery.handleMailbox(now, news.answer);
       }
@@ -89,6 +92,50 @@ export class Switchboard {
     ) {
       this.#parts.departures.sendBare(frame, this.#parts.departures.beaconPath);
     }
+  }
+
+  #setBeaconPath(path: number): void {
+    const { paths, departures } = this.#parts;
+    paths.hold(path);
+    paths.release(departures.beaconPath);
+    departures.beaconPath = path;
+  }
+
+  #drainBridge(now: Millis): void {
+    const { bridge, carrier, registration } = this.#parts;
+    if (!carrier.wantsBridge && bridge.isActive) bridge.stop();
+    for (let news = bridge.pollNews(); news !== undefined; news = bridge.pollNews()) {
+      if (news.type === 'ready') {
+        this.#handleReady(now);
+      } else if (news.type === 'notRegistered') {
+        registration.registerAgain(now);
+      } else {
+        const code = news.type === 'replaced' ? 'REPLACED' : news.error;
+        carrier.handleFailed(code);
+        if (carrier.name === 'websocket') this.#setBeaconPath(NO_PATH);
+        this.#events.push({ type: 'carrier', state: news.type, code, closed: news.code });
+      }
+    }
+    // Also when the beacon answers over UDP, or nothing works.
+    if (carrier.isDecided && !this.#isCarrierTold) this.#tellCarrier();
+  }
+
+  /** The WebSocket works: from here on it is the beacon, and there are no other paths. */
+  #handleReady(now: Millis): void {
+    const { carrier, socketPath, registration, tunnels } = this.#parts;
+    const isChange = carrier.handleReady();
+    if (carrier.name !== 'websocket') return;
+    this.#setBeaconPath(socketPath);
+    if (isChange) {
+      registration.setRelayOnly(now);
+      tunnels.handleCarrier();
+    }
+    this.#tellCarrier();
+  }
+
+  #tellCarrier(): void {
+    this.#isCarrierTold = true;
+    this.#events.push({ type: 'carrier', state: 'ready', code: undefined, closed: 0 });
   }
 
   #drainTunnels(now: Millis): void {
@@ -204,6 +251,11 @@ export class Switchboard {
     }
     for (let command = this.#parts.client.pollCommand(); command; command = this.#parts.client.pollCommand()) {
       this.#events.push({ type: command === 'open' ? 'openLink' : 'closeLink', link: REGISTRY_LINK });
+    }
+    const { bridge } = this.#parts;
+    for (let command = bridge.pollCommand(); command !== undefined; command = bridge.pollCommand()) {
+      if (command.type === 'send') this.#events.push({ type: 'sendBridge', message: command.message });
+      else this.#events.push({ type: command.type === 'open' ? 'openBridge' : 'closeBridge' });
     }
   }
 

@@ -7,6 +7,7 @@ import { BUDGETS, type Millis, STRANGER } from '../config.ts';
 import { type Engine, RX, RX_NOTE, STATUS } from '../engine/engine.ts';
 import { Admission, type Origin } from './admission.ts';
 import { type BeaconLink, PUNCH_COPIES, PUNCH_FRAME } from './beacon-link.ts';
+import type { Carrier, CarrierReason } from './carrier.ts';
 import { type Control, pathOf } from './control.ts';
 import type { Departures } from './departures.ts';
 import type { Directory } from './directory.ts';
@@ -32,8 +33,12 @@ export type TunnelNews =
 /** How a peer is reached, and why that way. */
 export interface Explanation {
   readonly path: 'direct' | 'relay' | 'none';
-  readonly carrier: 'udp';
+  /** What this agent's datagrams travel in; over a WebSocket all of them go through the relay. */
+  readonly carrier: 'udp' | 'websocket';
+  /** Why that path. */
   readonly reason: string;
+  /** Why that carrier. */
+  readonly carrierReason: CarrierReason;
 }
 
 interface Parts {
@@ -43,6 +48,7 @@ interface Parts {
   readonly counters: Counters;
   readonly directory: Directory;
   readonly departures: Departures;
+  readonly carrier: Carrier;
   readonly paths: Paths;
   readonly peers: Peers;
   readonly control: Control;
@@ -142,7 +148,7 @@ export class Tunnels {
         this.#admission.verify(now, message, origin);
         return;
       }
-      this.#setAskedFrom(known, origin);
+      this.#setAskedFrom(known, wayBack(origin));
       known.exchange.handleUnchanged(now, message.exchangeKey);
       peers.touch(known);
       return;
@@ -150,7 +156,7 @@ export class Tunnels {
     // DP 3.10: a PILK is answered and never a session source.
     const peer = this.#unprovenPeer(now, message.sender, trust.isTrusted(now, message.sender));
     if (peer === undefined) return;
-    this.#setAskedFrom(peer, origin);
+    this.#setAskedFrom(peer, wayBack(origin));
     peer.exchange.handleKeyRequest(now);
     peers.touch(peer);
   }
@@ -207,7 +213,7 @@ export class Tunnels {
         continue;
       }
       peer.identityKey = v.identityKey;
-      this.#setAskedFrom(peer, v.origin);
+      this.#setAskedFrom(peer, wayBack(v.origin));
       // DP 3.10 step 9; a replayed exchange must not lead away from where the peer is.
       const isLost = peer.path.direct === NO_PATH && !peer.path.isRelayOnly;
       if (!v.origin.isRelayed && isLost) this.#suggest(peer, v.origin.path, false);
@@ -268,6 +274,16 @@ export class Tunnels {
     }
   }
 
+  /** Another carrier, and with it no direct path: everything in use goes on through the relay. */
+  handleCarrier(): void {
+    for (const peer of this.#parts.peers.all()) {
+      this.#parts.paths.release(peer.path.leave());
+      this.#setAskedFrom(peer, NO_PATH);
+      this.#news.push({ type: 'ready', peer });
+      this.#parts.peers.touch(peer);
+    }
+  }
+
   /** A session sealed its last frame. */
   handleExhausted(now: Millis, id: number, session: number): void {
     const peer = this.#parts.peers.get(id);
@@ -293,11 +309,15 @@ export class Tunnels {
   /** How a peer is reached now. */
   explain(id: number): Explanation {
     const peer = this.#parts.peers.get(id);
-    if (peer === undefined) return { path: 'none', carrier: 'udp', reason: 'no-contact-yet' };
+    const { name, reason: carrierReason } = this.#parts.carrier;
+    const by = { carrier: name, carrierReason } as const;
+    if (peer === undefined) return { path: 'none', ...by, reason: 'no-contact-yet' };
     const { path } = peer;
     const way = !peer.exchange.hasSession ? 'none' : path.isRelayed ? 'relay' : 'direct';
-    const reason = path.direct === NO_PATH && path.isRelayed ? 'address-unknown' : path.reason;
-    return { path: way, carrier: 'udp', reason };
+    if (name === 'websocket') return { path: way, ...by, reason: 'websocket-carries-relays-only' };
+    const isUnknown = path.direct === NO_PATH && path.isRelayed && !path.isRelayOnly;
+    const reason = isUnknown ? 'address-unknown' : path.reason;
+    return { path: way, ...by, reason };
   }
 
   pollNews(): TunnelNews | undefined {
@@ -320,14 +340,17 @@ export class Tunnels {
   }
 
   #requestPunch(now: Millis, peer: Peer): void {
-    const { beacon, departures } = this.#parts;
+    const { beacon, departures, carrier } = this.#parts;
+    // There is nothing to punch from.
+    if (carrier.name === 'websocket') return;
     const request = beacon.punchRequest(now, departures.nodeId, peer.id);
     if (request !== undefined && departures.beaconPath !== NO_PATH) departures.sendBare(request, departures.beaconPath);
   }
 
   /** Relayed peers are tried directly now and then (DP 4.9). */
   #tryDirect(now: Millis, peer: Peer): void {
-    const { directory, control, paths, peers } = this.#parts;
+    const { directory, control, paths, peers, carrier } = this.#parts;
+    if (carrier.name === 'websocket') return;
     this.#requestPunch(now, peer);
     control.proveDirect(now, peer);
     directory.location(now, peer.id, (at, found) => {
@@ -392,9 +415,8 @@ export class Tunnels {
     return peer;
   }
 
-  #setAskedFrom(peer: Peer, origin: Origin): void {
+  #setAskedFrom(peer: Peer, path: number): void {
     const { paths } = this.#parts;
-    const path = origin.isRelayed ? NO_PATH : origin.path;
     if (path === peer.askedFrom) return;
     paths.release(peer.askedFrom);
     paths.hold(path);
@@ -410,6 +432,7 @@ export class Tunnels {
   }
 
   #suggest(peer: Peer, path: number, isRelayOnly: boolean): void {
+    if (this.#parts.carrier.name === 'websocket') return;
     const before = peer.path.direct;
     if (peer.path.suggest(path, isRelayOnly)) this.#exchangeHold(before, path);
   }
@@ -423,4 +446,9 @@ export class Tunnels {
     this.#parts.paths.hold(path);
     this.#parts.paths.release(before);
   }
+}
+
+/** The path of an answer, or NO_PATH: through the beacon. */
+function wayBack(origin: Origin): number {
+  return origin.isRelayed ? NO_PATH : origin.path;
 }

@@ -222,6 +222,11 @@ export function writeDeliveryHeader(bytes: Uint8Array, offset: number, sender: n
   writeU32(bytes, offset + SENDER, sender);
 }
 
+/** Whether it is a delivery of nothing at all: what a relay without a frame becomes. */
+export function isEmptyDelivery(bytes: Uint8Array, sender: number): boolean {
+  return bytes.length === DELIVERY_BYTES && bytes[TYPE] === BEACON.delivery && readU32(bytes, SENDER) === sender;
+}
+
 /** A whole delivery; copies the frame. */
 export function emitDelivery(sender: number, frame: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(DELIVERY_BYTES + frame.length);

@@ -135,7 +135,10 @@ test('explain() tells a direct path', async () => {
   expect(await alice.explain('12345')).toMatchObject({ path: 'none' });
   await alice.ping(bob.address);
   await eventually(() => alice.peers().some((peer) => peer.path === 'direct'));
-  expect(await alice.explain('bob')).toEqual({ path: 'direct', carrier: 'udp', reason: 'answered-directly' });
+  expect(await alice.explain('bob')).toEqual({
+    ...{ path: 'direct', reason: 'answered-directly' },
+    ...{ carrier: 'udp', carrierReason: 'beacon-answers-over-udp' },
+  });
 });
 
 test('the rendezvous dies and those who know each other go on', async () => {

@@ -343,7 +343,14 @@ describe('the driver', () => {
     const { localPort: _, ...profile } = PROFILE;
     const driver = await Driver.open({
       ...{ shared: createShared(host, sharedEngine()), registry: { host: '198.51.100.1', port: 9_000 }, profile },
-      ...{ udp: { port: 4_000 }, trustText: undefined, autoApprove: false, onEvent: () => {} },
+      ...{
+        web: { base: 'ws://198.51.100.1:9000' },
+        transport: 'udp',
+        udp: { port: 4_000 },
+        trustText: undefined,
+        autoApprove: false,
+        onEvent: () => {},
+      },
     });
     await Promise.resolve();
     const [socket] = sockets;

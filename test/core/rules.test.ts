@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/config.ts';
 import type { Origin } from '../../src/core/admission.ts';
 import { BeaconLink } from '../../src/core/beacon-link.ts';
+import { Carrier } from '../../src/core/carrier.ts';
 import { Control } from '../../src/core/control.ts';
 import type { Directory } from '../../src/core/directory.ts';
 import { Gate } from '../../src/core/gate.ts';
@@ -92,6 +93,8 @@ describe('what comes in', () => {
       paths,
       peers: { touch: () => {} },
       departures: { beaconPath: BEACON },
+      carrier: new Carrier('udp'),
+      socketPath: paths.intern('websocket', 0),
       beacon: new BeaconLink(counters),
       registration: { handleNotify: () => seen.push('notify') },
       tunnels: {

@@ -96,7 +96,7 @@ test('a wall clock that ran on while the other stood still is a sleep: the beaco
 test('UDP that is blocked altogether ends in an error that says what to look at', async () => {
   const sim = simulate({ seed: SEED });
   await sim.serve();
-  const alice = await sim.agent('alice', { machine: { isUdpBlocked: true } });
+  const alice = await sim.agent('alice', { machine: { isUdpBlocked: true }, transport: 'udp' });
   const bob = await sim.agent('bob');
   await sim.befriend(alice, bob).catch(() => {});
   const dialling = alice.dial(`${bob.nodeId}:7`, { timeoutMs: 30_000 });
