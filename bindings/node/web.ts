@@ -40,8 +40,9 @@ export class WebServer {
       const answer = this.#acceptor.request(this.#read(request, false));
       const { status, text } = 'status' in answer ? answer : { status: 426, text: 'WebSocket wanted' };
       const upgrade = status === 426 ? { upgrade: 'websocket', connection: 'upgrade, close' } : { connection: 'close' };
-      response.writeHead(status, { 'content-type': 'text/plain', ...upgrade });
-      response.end(`${text}\n`);
+      const body = `${text}\n`;
+      response.writeHead(status, { 'content-type': 'text/plain', 'content-length': body.length, ...upgrade });
+      response.end(body);
     });
     this.#http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       this.#upgrade(request, socket, head);

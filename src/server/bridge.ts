@@ -77,12 +77,14 @@ interface Client extends BridgeCaller {
   seenAt: Millis;
   pingAt: Millis;
   sentBytes: Bytes;
-  /** Of those, how many had been taken when that last changed. */
+  /** Of those, how many the network had taken at the last tick, and when that last became more. */
   takenBytes: Bytes;
   takenAt: Millis;
 }
 
 const NONCE_BYTES = 32;
+/** RFC 6455 §5.2, at most: a client that reads must never look as if it did not. */
+const HEADER_BYTES: Bytes = 14;
 const SOURCES = 65_536;
 const ENCODER: TextEncoder = new TextEncoder();
 
@@ -138,7 +140,7 @@ export class Bridge {
       this.tally.add('bridgeDropped');
       return;
     }
-    client.sentBytes += bytes.length;
+    client.sentBytes += bytes.length + HEADER_BYTES;
     this.#waitingBytes += bytes.length;
     client.link.send(bytes);
   }
@@ -152,10 +154,8 @@ export class Bridge {
       const waiting = link.bufferedBytes;
       this.#waitingBytes += waiting;
       const taken = client.sentBytes - waiting;
-      if (waiting === 0 || taken > client.takenBytes) {
-        client.takenBytes = taken;
-        client.takenAt = now;
-      }
+      if (waiting === 0 || taken > client.takenBytes) client.takenAt = now;
+      client.takenBytes = taken;
       if (client.nodeId === 0 && now - client.openedAt >= BRIDGE_LIMITS.proofMs) {
         this.#refuse(client, 'bridgeUnproven', WEB_CLOSE.notProven);
       } else if (now - client.takenAt >= BRIDGE_LIMITS.stallMs) {
