@@ -46,6 +46,29 @@ export async function loadOrCreateCertificate(
   return made;
 }
 
+/**
+ * Reads a certificate, with the chain behind it, and its key from PEM files of the operator's.
+ *
+ * @throws PilotError `IDENTITY_INVALID` when they are not there, do not belong together, or others may read the key.
+ */
+export async function readCertificate(
+  files: Files,
+  from: { readonly certificateFile: string; readonly keyFile: string },
+): Promise<{ certificate: string; key: string }> {
+  const { certificateFile, keyFile } = from;
+  const text = async (path: string, secret: boolean): Promise<string> =>
+    new TextDecoder().decode(await files.read(path, { secret }));
+  const [certificate, key] = [await text(certificateFile, false), await text(keyFile, true)];
+  let cause: unknown;
+  try {
+    if (new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))) return { certificate, key };
+  } catch (error) {
+    cause = error;
+  }
+  const what = `${certificateFile} with ${keyFile}`;
+  throw new PilotError('IDENTITY_INVALID', `Cannot use ${what}: not a certificate and its private key`, { cause });
+}
+
 function parseStored(path: string, text: string): ServerCertificate {
   const key = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/.exec(text)?.[0];
   const certificate = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/.exec(text)?.[0];

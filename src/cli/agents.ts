@@ -1,11 +1,13 @@
 /** Starting an agent for a command: the flags that all of them have, where they come from, and what can go wrong. */
 import type { Agent } from '../api/agent.ts';
-import type { AgentOptions } from '../api/shapes.ts';
+import type { AgentOptions, Transport } from '../api/shapes.ts';
 import type { Millis } from '../config.ts';
 import { PilotError } from '../errors.ts';
 import type { Flag } from './arguments.ts';
 import type { Call } from './command.ts';
 import { CommandError } from './failure.ts';
+
+const TRANSPORTS: readonly Transport[] = ['auto', 'udp', 'websocket'];
 
 /** The identity of those who do not name one. */
 export const DEFAULT_IDENTITY = 'default';
@@ -15,11 +17,12 @@ export const START_MS: Millis = 15_000;
 
 /** Flags of every command that starts an agent, or finds one that runs; for those with a `--timeout` of their own. */
 export const IDENTITY_FLAGS: readonly Flag[] = [
-  { name: 'rendezvous', value: 'URL', about: 'pilot://host:port, or pilots://host:port#sha256=…' },
+  { name: 'rendezvous', value: 'URL', about: 'pilot://host:port, pilots://host:port#sha256=…, or wss://host' },
   { name: 'identity', value: 'NAME', about: `whose key: a name, or a path; default "${DEFAULT_IDENTITY}"` },
   { name: 'hostname', value: 'NAME', about: 'name by which others find the agent' },
   { name: 'tags', value: 'A,B', about: 'tags by which others find the agent, at most 10' },
   { name: 'public', about: 'everybody may speak to the agent; without it only those who are trusted' },
+  { name: 'transport', value: 'NAME', about: 'auto, udp or websocket; default auto: UDP, or a WebSocket without it' },
   { name: 'insecure', about: 'plaintext to a rendezvous on another machine' },
 ];
 
@@ -35,11 +38,13 @@ export async function startAgent(call: Call, extra: Partial<AgentOptions> = {}):
   const identity = identityOf(call);
   const hostname = words.text('hostname');
   const tags = words.list('tags');
+  const transport = transportOf(call);
   try {
     return await start(call, {
       identity,
       ...(hostname === undefined ? {} : { hostname }),
       ...(tags === undefined ? {} : { tags }),
+      ...(transport === undefined ? {} : { transport }),
       visibility: words.isSet('public') ? 'public' : 'private',
       ...extra,
     });
@@ -73,6 +78,14 @@ export async function withAgent<T>(
     call.system.signal.removeEventListener('abort', stop);
     await agent.close();
   }
+}
+
+function transportOf({ arguments: words }: Call): Transport | undefined {
+  const text = words.text('transport');
+  if (text === undefined) return undefined;
+  const transport = TRANSPORTS.find((one) => one === text);
+  if (transport !== undefined) return transport;
+  throw new CommandError('invalid_argument', `Cannot use --transport ${text}: want ${TRANSPORTS.join(', ')}`);
 }
 
 /** The identity that the flags name. */

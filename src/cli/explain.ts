@@ -12,7 +12,7 @@ export const explain: Command = {
   name: 'explain',
   usage: '<target>',
   summary: 'say how an agent is reached, and why',
-  returns: 'target, address, path, carrier, reason, and rtt_ms or error',
+  returns: 'target, address, path, carrier, reason, carrier_reason, and rtt_ms or error',
   flags: [...IDENTITY_FLAGS, { name: 'timeout', value: 'DURATION', about: 'how long to try; default 5s' }],
   async run(call: Call): Promise<void> {
     const { arguments: words, output } = call;
@@ -34,16 +34,20 @@ export const explain: Command = {
           if (!(cause instanceof PilotError)) throw cause;
           error = cause.message;
         }
-        const { path, carrier, reason } = await agent.explain(address);
+        const { path, carrier, reason, carrierReason: carrier_reason } = await agent.explain(address);
         const outcome = rttMs === undefined ? { error } : { rtt_ms: Math.round(rttMs * 1_000) / 1_000 };
         const rows = [
           ['address', address.toString()],
           ['path', path],
-          ['carrier', carrier],
           ['because', reason],
+          ['carrier', carrier],
+          ['because', carrier_reason],
           rttMs === undefined ? ['error', error ?? ''] : ['round trip', formatMillis(rttMs)],
         ];
-        await output.succeed({ target, address, path, carrier, reason, ...outcome }, alignColumns(rows));
+        await output.succeed(
+          { target, address, path, carrier, reason, carrier_reason, ...outcome },
+          alignColumns(rows),
+        );
       },
       START_MS,
     );

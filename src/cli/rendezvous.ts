@@ -24,6 +24,14 @@ const FLAGS: readonly Flag[] = [
     about: 'host that agents know this machine by; default --host, or the first of this machine',
   },
   { name: 'tls', about: 'TLS with a certificate of its own; the URL pins it' },
+  { name: 'tls-cert', value: 'PATH', about: 'TLS with this certificate (PEM) instead; needs --tls-key' },
+  { name: 'tls-key', value: 'PATH', about: 'its private key (PEM)' },
+  {
+    name: 'allow-origin',
+    value: 'ORIGIN',
+    about: 'pages that may come over WebSockets, such as https://example.org; several with commas, * for all',
+  },
+  { name: 'trust-proxy', about: 'believe X-Forwarded-For of a reverse proxy on this machine' },
   { name: 'directory', value: 'PATH', about: 'where the certificate is kept; default <home>/rendezvous' },
   { name: 'admin-token', value: 'TOKEN', about: 'allows the requests of administrators' },
   { name: 'beacon-secret', value: 'SECRET', about: 'allows other beacons to join' },
@@ -37,7 +45,7 @@ export const rendezvous: Command = {
   name: 'rendezvous',
   usage: '',
   summary: 'serve a registry and a beacon until ^C; prints the URL first',
-  returns: 'url, port, beaconPort, pid',
+  returns: 'url, webUrl, port, beaconPort, pid',
   flags: FLAGS,
   async run(call: Call): Promise<void> {
     call.arguments.atMost(0);
@@ -70,7 +78,9 @@ function choiceOf({ arguments: words, system }: Call): RendezvousChoice {
     listenHost: host,
     ...(beaconPort === undefined ? {} : { beaconPort }),
     ...(advertiseHost === undefined ? {} : { advertiseHost }),
-    ...(words.isSet('tls') ? { tls: true, directory } : {}),
+    ...tlsOf(words, directory),
+    allowedOrigins: words.list('allow-origin') ?? [],
+    trustProxy: words.isSet('trust-proxy'),
     ...(adminToken ? { adminToken } : {}),
     ...(beaconSecret === undefined ? {} : { beaconSecret }),
     strictDirectory: words.isSet('strict-directory'),
@@ -79,17 +89,28 @@ function choiceOf({ arguments: words, system }: Call): RendezvousChoice {
   };
 }
 
+function tlsOf(words: Call['arguments'], directory: string): Pick<RendezvousChoice, 'tls' | 'directory'> {
+  const certificateFile = words.text('tls-cert');
+  const keyFile = words.text('tls-key');
+  if ((certificateFile === undefined) !== (keyFile === undefined)) {
+    throw new CommandError('invalid_argument', 'A certificate needs its key: give both --tls-cert and --tls-key');
+  }
+  if (certificateFile !== undefined && keyFile !== undefined) return { tls: { certificateFile, keyFile } };
+  return words.isSet('tls') ? { tls: true, directory } : {};
+}
+
 function portOf(name: string, fallback: number, words: Call['arguments']): number {
   return words.integer(name, { ...PORTS, fallback });
 }
 
 /** The URL stands alone on the first line, so that a script can take it. */
 async function tell({ output, system }: Call, server: RendezvousServer): Promise<void> {
-  const { url, port, beaconPort } = server;
-  await output.succeed({ url, port, beaconPort, pid: system.pid }, url);
+  const { url, webUrl, port, beaconPort } = server;
+  await output.succeed({ url, webUrl, port, beaconPort, pid: system.pid }, url);
   const rows = [
     ['registry', `TCP port ${port}`],
     ['beacon', `UDP port ${beaconPort}`],
+    ['WebSockets', webUrl],
     ['next', `pilotwire up --rendezvous '${url}' --identity NAME --hostname NAME`],
   ];
   await output.note(alignColumns(rows));

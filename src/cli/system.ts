@@ -9,8 +9,8 @@ import type { RendezvousOptions, RendezvousServer } from '../server/serve.ts';
 
 /** How the command line starts a rendezvous: with a certificate of its own, or in plaintext. */
 export interface RendezvousChoice extends Omit<RendezvousOptions, 'tls'> {
-  /** TLS beside plaintext; the certificate is made once and kept in `directory`. */
-  readonly tls?: true;
+  /** TLS beside plaintext; the certificate is made once and kept in `directory`, or is in files. */
+  readonly tls?: true | { readonly certificateFile: string; readonly keyFile: string };
   readonly directory?: string;
 }
 

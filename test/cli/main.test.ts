@@ -103,6 +103,20 @@ describe('which agent, which rendezvous', () => {
     expect(JSON.parse(err)).toMatchObject({ code: 'invalid_argument', hint: expect.stringContaining('rendezvous') });
   });
 
+  test('the transport goes to the agent, and another word is refused', async () => {
+    const transports: unknown[] = [];
+    const startAgent = (options: { transport?: string }): Promise<never> => {
+      transports.push(options.transport);
+      return Promise.reject(pilotError('RENDEZVOUS_UNREACHABLE'));
+    };
+    for (const words of [[], ['--transport', 'websocket'], ['--transport', 'pigeon']]) {
+      const environment = { PILOTWIRE_RENDEZVOUS: 'pilot://b:2' };
+      const { err } = await runHere(['up', '--json', ...words], { environment, startAgent });
+      transports.push(JSON.parse(err).code);
+    }
+    expect(transports).toEqual([undefined, 'unavailable', 'websocket', 'unavailable', 'invalid_argument']);
+  });
+
   test('without a rendezvous and without `up` there is nobody to command', async () => {
     for (const command of ['info', 'peers', 'connections', 'pending', 'trust']) {
       const { err } = await runHere([command, '--json']);
