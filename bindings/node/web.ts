@@ -130,7 +130,10 @@ export class ServerSocket implements ServerWebSocketLink {
     const socket = this.#socket;
     this.#handler = handler;
     socket.on('message', (data: Buffer, isBinary: boolean) => {
-      if (!this.#isClosing) this.#handler?.message(isBinary ? data : data.toString());
+      if (this.#isClosing) return;
+      // A Buffer would not do: its slice() copies nothing.
+      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length);
+      this.#handler?.message(isBinary ? bytes : data.toString());
     });
     socket.on('ping', () => this.#handler?.alive());
     socket.on('pong', () => this.#handler?.alive());
