@@ -118,7 +118,7 @@ async function page() {
   await build({ ...OPTIONS, entryPoints, platform: 'browser', define, plugins: [IN_PAGE] });
 }
 
-install({ runtimes: false });
+install();
 if (isStale()) wasm();
 routes();
 await bundle();
