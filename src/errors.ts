@@ -19,6 +19,7 @@ export const ERROR_CODES = {
   INSECURE: { retryable: false, meaning: 'plaintext to a rendezvous that is not on this machine' },
   KEY_CHANGED: { retryable: false, meaning: 'the peer shows another identity key than the pinned one' },
   NOT_FOUND: { retryable: true, meaning: 'no such node, name or request at the rendezvous' },
+  NOT_PERMITTED: { retryable: false, meaning: 'the runtime was started without a permission that this needs' },
   NOT_SUPPORTED: { retryable: false, meaning: 'the other side does not know this request' },
   NOT_TRUSTED: { retryable: false, meaning: 'the rendezvous refuses: private, and no trust exists' },
   NOT_TRUSTED_OR_SILENT: { retryable: true, meaning: 'no sign of life: unreachable, or not trusted' },

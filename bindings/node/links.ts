@@ -15,7 +15,7 @@ import {
 import type { HostPort, Link, LinkHandler, LinkServer, LinkTarget, ListenOptions } from '../../src/carrier/host.ts';
 import { type Millis, TIMERS } from '../../src/config.ts';
 import { PilotError } from '../../src/errors.ts';
-import { bindError, reduceMapped } from './udp.ts';
+import { bindError, reduceMapped } from './addresses.ts';
 import type { WebServer } from './web.ts';
 
 /** Until TCP and TLS stand, name look-up included. */

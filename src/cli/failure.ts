@@ -43,6 +43,7 @@ export const FAILURE_CODES: { readonly [code in ErrorCode]: FailureCode } = {
   INSECURE: 'invalid_argument',
   KEY_CHANGED: 'conflict',
   NOT_FOUND: 'not_found',
+  NOT_PERMITTED: 'io_error',
   NOT_SUPPORTED: 'unavailable',
   NOT_TRUSTED: 'auth_required',
   NOT_TRUSTED_OR_SILENT: 'timeout',

@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { bindUdp, reduceMapped } from '../../../bindings/node/udp.ts';
+import { reduceMapped } from '../../../bindings/node/addresses.ts';
+import { bindUdp } from '../../../bindings/node/udp.ts';
 import type { HostPort, UdpHandler, UdpSocket } from '../../../src/carrier/host.ts';
 
 const open: UdpSocket[] = [];
