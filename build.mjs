@@ -16,6 +16,10 @@ const ENTRIES = {
   server: 'bindings/node/server.ts',
   testing: 'bindings/node/testing.ts',
   cli: 'bindings/node/bin.ts',
+  'deno/index': 'bindings/deno/index.ts',
+  'deno/server': 'bindings/deno/server.ts',
+  'bun/index': 'bindings/bun/index.ts',
+  'bun/server': 'bindings/bun/server.ts',
 };
 
 /** Compiles assembly/ to the two modules and embeds them, base64, in src/engine/binary.ts. */

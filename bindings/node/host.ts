@@ -4,7 +4,7 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
-import type { Host, Timer } from '../../src/carrier/host.ts';
+import type { Host, Timer, UdpOptions, UdpSocket } from '../../src/carrier/host.ts';
 import type { Millis } from '../../src/config.ts';
 import { PilotError } from '../../src/errors.ts';
 import { createFiles } from './files.ts';
@@ -20,18 +20,23 @@ const LONGEST_DELAY_MS: Millis = 2 ** 31 - 1;
 export interface NodeHostOptions {
   /** Whether the process may end although sockets, links and timers of this host are open. Default false. */
   readonly unref?: boolean;
+  /** Sockets of another runtime that has Node's modules, and what it is called. */
+  readonly sockets?: { readonly runtime: string; readonly bindUdp: BindUdp };
 }
+
+/** Binds a socket that keeps the process, or does not. */
+export type BindUdp = (options: UdpOptions, lifetime: { readonly unref: boolean }) => Promise<UdpSocket>;
 
 /** Makes what the driver and the server need from Node. Hosts share nothing; several may live in one process. */
 export function createNodeHost(options: NodeHostOptions = {}): Host {
-  const unref = options.unref ?? false;
+  const { unref = false, sockets = { runtime: `node ${process.versions.node} dgram`, bindUdp } } = options;
   const setTimer = (delayMs: Millis, callback: () => void): Timer => {
     const timer = delayMs <= 0 ? new TurnTimer(callback) : new DelayTimer(delayMs, callback);
     if (unref) timer.unref();
     return timer;
   };
   return {
-    runtime: `node ${process.versions.node} dgram`,
+    runtime: sockets.runtime,
     now: () => performance.now(),
     unixNow: () => Date.now(),
     setTimer,
@@ -45,11 +50,7 @@ export function createNodeHost(options: NodeHostOptions = {}): Host {
         throw new PilotError('NOT_FOUND', `Cannot find host ${name}: no such name`, { cause });
       }
     },
-    bindUdp: async (udp) => {
-      const socket = await bindUdp(udp);
-      if (unref) socket.unref();
-      return socket;
-    },
+    bindUdp: (udp) => sockets.bindUdp(udp, { unref }),
     connectLink: (target, handler) => {
       const link = connectLink(target, handler);
       if (unref) link.unref();

@@ -11,6 +11,14 @@ import { type BindTarget, bindError, bindFamilies, Destinations, reduceMapped, S
 const RECEIVE_BUFFERS = [4 << 20, 2 << 20, 1 << 20] as const;
 const SEND_BUFFERS = [1 << 20, 512 << 10] as const;
 
+/** Where runtimes with Node's modules differ. */
+export interface DgramOptions {
+  /** Before it is bound, because Deno then no longer listens to it. Default false. */
+  readonly unref?: boolean;
+  /** Whether the system is asked for larger buffers. Default true. */
+  readonly isSized?: boolean;
+}
+
 /** What `node:dgram` calls back with. */
 type SendCallback = (error: Error | null) => void;
 
@@ -19,17 +27,26 @@ type SendCallback = (error: Error | null) => void;
  *
  * @throws PilotError `PORT_IN_USE`, `ADDRESS_INVALID`, `UNREACHABLE` or `BUSY`
  */
-export async function bindUdp(options: UdpOptions): Promise<UdpSocket> {
-  return await bindFamilies(options, (target) => bind(target, options.handler));
+export async function bindUdp(options: UdpOptions, dgram: DgramOptions = {}): Promise<UdpSocket> {
+  const { unref = false, isSized = true } = dgram;
+  return await bindFamilies(options, async (target) => {
+    const socket = await bind(target, unref);
+    if (isSized) {
+      firstGranted(RECEIVE_BUFFERS, (bytes) => socket.setRecvBufferSize(bytes));
+      firstGranted(SEND_BUFFERS, (bytes) => socket.setSendBufferSize(bytes));
+    }
+    return new NodeUdpSocket(socket, target.isIPv6, options.handler);
+  });
 }
 
-function bind({ isIPv6, host, port }: BindTarget, handler: UdpHandler): Promise<UdpSocket> {
+function bind({ isIPv6, host, port }: BindTarget, unref: boolean): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = createSocket({
       type: isIPv6 ? 'udp6' : 'udp4',
       // Destinations are literal. dgram's own lookup answers a turn later, and the datagram would leave with it.
       lookup: (address, _options, callback) => callback(null, address, isIPv6 ? 6 : 4),
     });
+    if (unref) socket.unref();
     const refuse = (error: unknown): void => {
       socket.close();
       reject(bindError(`UDP ${host} port ${port}`, error));
@@ -38,7 +55,7 @@ function bind({ isIPv6, host, port }: BindTarget, handler: UdpHandler): Promise<
     try {
       socket.bind({ address: host, port, exclusive: true }, () => {
         socket.off('error', refuse);
-        resolve(new NodeUdpSocket(socket, isIPv6, handler));
+        resolve(socket);
       });
     } catch (error) {
       refuse(error);
@@ -71,8 +88,6 @@ class NodeUdpSocket implements UdpSocket {
     this.#socket = socket;
     this.#destinations = new Destinations(isIPv6);
     this.#handler = handler;
-    firstGranted(RECEIVE_BUFFERS, (bytes) => socket.setRecvBufferSize(bytes));
-    firstGranted(SEND_BUFFERS, (bytes) => socket.setSendBufferSize(bytes));
     socket.on('message', (bytes, from) => {
       if (!this.#isClosed) handler.datagram(bytes, this.#senders.get(from.address, from.port));
     });

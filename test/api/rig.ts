@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { Agent, type Connection, type NodeAgentOptions } from '../../bindings/node/index.ts';
+import { Agent, type Connection, type ProcessAgentOptions } from '../../bindings/node/index.ts';
 import { type RendezvousOptions, type RendezvousServer, serveRendezvous } from '../../bindings/node/server.ts';
 
 /** A rendezvous that ends with the test. */
@@ -15,7 +15,7 @@ export async function rendezvous(options: RendezvousOptions = {}): Promise<Rende
 }
 
 /** An agent that ends with the test. */
-export async function agent(url: string, options: Partial<NodeAgentOptions> = {}): Promise<Agent> {
+export async function agent(url: string, options: Partial<ProcessAgentOptions> = {}): Promise<Agent> {
   const made = await Agent.start({ rendezvous: url, ...options });
   onTestFinished(() => made.close());
   return made;

@@ -1,0 +1,18 @@
+/** What `pilotwire` exports in every runtime, beside the `Agent` that its binding starts. */
+export { Connection } from './api/connection.ts';
+export type {
+  AgentOptions,
+  AgentStats,
+  CallOptions,
+  ConnectionStats,
+  Diagnostic,
+  Explanation,
+  FoundAgent,
+  Listener,
+  PeerInfo,
+  Pong,
+  ReceivedDatagram,
+} from './api/shapes.ts';
+export type { AgentTrust, TrustedPeer, TrustRequest, TrustRequestStatus } from './api/trust.ts';
+export { ERROR_CODES, type ErrorCode, PilotError } from './errors.ts';
+export { Address } from './wire/address.ts';
