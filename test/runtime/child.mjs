@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 
 const LIMIT_MS = 60_000;
 
-/** Starts `process.mjs` in one role on one runtime. */
+/** A program on one runtime. */
 export class Child {
   /** Steps that it reported: name and, for one that failed, the error. */
   steps = [];
@@ -14,10 +14,10 @@ export class Child {
   #wake;
   #error = '';
 
-  /** @param role - What `process.mjs` is told to be. */
-  constructor(command, cwd, role) {
+  /** @param program - Its file, and what it is told. @param limitMs - When it is ended. */
+  constructor(command, cwd, program, limitMs = LIMIT_MS) {
     const [binary, ...words] = command;
-    const child = spawn(binary, [...words, 'process.mjs', JSON.stringify(role)], { cwd, env: environment() });
+    const child = spawn(binary, [...words, ...program], { cwd, env: environment() });
     this.#child = child;
     child.stdin.on('error', () => {});
     child.stderr.setEncoding('utf8').on('data', (text) => {
@@ -30,9 +30,9 @@ export class Child {
       for (const line of lines) this.#hear(line);
     });
     const limit = setTimeout(() => {
-      this.#error += `It was ended after ${LIMIT_MS} ms\n`;
+      this.#error += `It was ended after ${limitMs} ms\n`;
       child.kill('SIGKILL');
-    }, LIMIT_MS);
+    }, limitMs);
     this.ended = new Promise((resolve) => {
       child.once('error', (error) => resolve(String(error)));
       child.once('close', (code, signal) => resolve(code ?? signal));

@@ -1,6 +1,7 @@
 // Plays the smoke suite: each runtime alone, and the pairs in separate processes. Everything on loopback, with one
 // rendezvous in the Node that runs this.
 import { Child } from './child.mjs';
+import { runPermissions } from './permissions.mjs';
 
 /** Names of runtimes: who dials, who listens. `present` is the Node that runs this. */
 const PAIRS = [
@@ -9,15 +10,21 @@ const PAIRS = [
   ['node-24', 'present'],
   ['node-latest', 'present'],
   ['deno', 'present'],
+  ['deno-net', 'present'],
   ['bun', 'present'],
   ['present', 'deno'],
   ['present', 'bun'],
   ['node-20', 'node-latest'],
-  ['deno', 'bun'],
-  ['bun', 'deno'],
+  ['deno-net', 'bun'],
+  ['bun', 'deno-net'],
 ];
+/** What `stats().host` is to say. */
+const HOSTS = { deno: /^deno \S+ dgram$/, 'deno-net': /^deno \S+ listenDatagram$/, bun: /^bun \S+ dgram$/ };
+const NODE_HOST = /^node \S+ dgram$/;
 /** At a time; each is two processes that work hard in turns. */
 const AT_ONCE = 2;
+/** The rendezvous outlives them all. */
+const SERVER_MS = 600_000;
 
 /**
  * Runs everything that the runtimes at hand allow.
@@ -27,23 +34,36 @@ const AT_ONCE = 2;
  */
 export async function runSmoke(commands, directory, count) {
   const present = [process.execPath];
-  const all = new Map([...commands, ['present', present]]);
-  const server = new Child(present, directory, { is: 'serve', directory: `${directory}/rendezvous` });
+  const own = new Map(commands);
+  const deno = commands.get('deno');
+  if (deno !== undefined) own.set('deno-net', [...deno, '--unstable-net']);
+  const all = new Map([...own, ['present', present]]);
+  const server = start(present, directory, { is: 'serve', directory: `${directory}/rendezvous` }, SERVER_MS);
   try {
     const urls = await server.next();
+    const pairs = PAIRS.filter((pair) => pair.every((name) => all.has(name)));
     const jobs = [
-      ...[...commands.keys()].map((name) => () => alone(name, all.get(name), directory, count)),
-      ...PAIRS.filter((pair) => pair.every((name) => all.has(name))).map(
+      ...pairs.map(
         ([dialler, listener], number) =>
           () =>
             pair({ dialler, listener, all, directory, urls, number }, count),
       ),
+      ...[...own].map(
+        ([name, command]) =>
+          () =>
+            alone(name, command, directory, count),
+      ),
     ];
     await Promise.all(Array.from({ length: AT_ONCE }, () => work(jobs)));
+    if (deno !== undefined) runPermissions(deno[0], directory, urls, count);
   } finally {
     const ended = await server.stop();
     count('rendezvous', 'ends in order', ended === 0 ? undefined : `${ended}: ${server.errorText}`);
   }
+}
+
+function start(command, directory, role, limitMs) {
+  return new Child(command, directory, ['process.mjs', JSON.stringify(role)], limitMs);
 }
 
 async function work(jobs) {
@@ -51,21 +71,27 @@ async function work(jobs) {
 }
 
 async function alone(name, command, directory, count) {
-  const child = new Child(command, directory, { is: 'alone', directory: `${directory}/${name}` });
-  await finish(`${name} alone`, child, count);
+  await finish(`${name} alone`, start(command, directory, { is: 'alone', directory: `${directory}/${name}` }), count);
+  await finish(`host of ${name}`, new Child(command, directory, ['host.mjs', 'all']), count);
+  // With nothing to do it ends, although one of everything is open.
+  const idle = new Child(command, directory, ['host.mjs', 'unref']);
+  const ended = await idle.ended;
+  count(`host of ${name}`, 'unref lets go', ended === 0 ? undefined : `${ended}: ${idle.errorText}`);
 }
 
 async function pair({ dialler, listener, all, directory, urls, number }, count) {
   const what = `${dialler} dials ${listener}`;
   const hostname = (side) => `${side}-${number}`;
-  const bob = new Child(all.get(listener), directory, {
+  const bob = start(all.get(listener), directory, {
     is: 'listen',
     options: { rendezvous: urls.plain, hostname: hostname('bob') },
   });
   try {
     const peer = await bob.next();
+    const isNamed = (HOSTS[listener] ?? NODE_HOST).test(peer.host);
+    count(what, 'the listener names its sockets', isNamed ? undefined : peer.host);
     const options = { rendezvous: urls.pinned, hostname: hostname('alice') };
-    const alice = new Child(all.get(dialler), directory, { is: 'dial', options, peer });
+    const alice = start(all.get(dialler), directory, { is: 'dial', options, peer });
     await finish(what, alice, count);
   } catch (error) {
     count(what, 'the listener starts', error.message);

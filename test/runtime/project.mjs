@@ -4,6 +4,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = dirname(dirname(HERE));
@@ -15,7 +16,7 @@ const PROGRAMS = ['smoke.mjs', 'process.mjs'];
  *
  * @returns The folder, the path of the tarball, and what removes both.
  */
-export function createProject() {
+export async function createProject() {
   const folder = mkdtempSync(join(tmpdir(), 'pilotwire-runtime-'));
   const directory = join(folder, 'project');
   mkdirSync(directory);
@@ -29,5 +30,14 @@ export function createProject() {
   const words = ['install', '--no-audit', '--no-fund', '--silent', tarball];
   execFileSync('npm', words, { cwd: directory, stdio: ['ignore', 2, 2] });
   for (const name of PROGRAMS) copyFileSync(join(HERE, name), join(directory, name));
+  await build({
+    entryPoints: [join(HERE, 'host/main.ts')],
+    outfile: join(directory, 'host.mjs'),
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    external: ['@peculiar/x509'],
+    logLevel: 'warning',
+  });
   return { directory, tarball, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }

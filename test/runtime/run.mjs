@@ -25,7 +25,7 @@ export async function testRuntimes(wanted) {
   }
   let project;
   try {
-    project = createProject();
+    project = await createProject();
     const commands = new Map();
     for (const { name, command } of runtimes()) {
       if (wanted !== undefined && !wanted.includes(name)) continue;
