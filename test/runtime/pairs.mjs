@@ -103,6 +103,6 @@ async function pair({ dialler, listener, all, directory, urls, number }, count) 
 async function finish(what, child, count) {
   const ended = await child.ended;
   for (const { step, error } of child.steps) count(what, step, error);
-  const isGood = ended === 0 && child.steps.length > 0;
+  const isGood = ended === (child.steps.some(({ error }) => error !== undefined) ? 1 : 0) && child.steps.length > 0;
   count(what, 'ends by itself', isGood ? undefined : `${ended}: ${child.errorText}`);
 }

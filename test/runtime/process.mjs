@@ -7,7 +7,10 @@ import { dial, listen } from './smoke.mjs';
 
 const role = JSON.parse(process.argv[2]);
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
-const report = (step, error) => say({ step, ...(error === undefined ? {} : { error: text(error) }) });
+const report = (step, error) => {
+  if (error !== undefined) process.exitCode = 1;
+  say({ step, ...(error === undefined ? {} : { error: text(error) }) });
+};
 const untilInputEnds = () => new Promise((resolve) => process.stdin.resume().once('end', resolve));
 
 /** Calls by the name of the role. */

@@ -38,6 +38,7 @@ export async function step(name: string, run: () => unknown): Promise<void> {
     await run();
     say({ step: name });
   } catch (error) {
+    process.exitCode = 1;
     say({ step: name, error: String((error as Error).stack ?? error) });
   }
   for (const close of closers.splice(0).reverse()) await close();
