@@ -4,8 +4,11 @@ export type {
   AgentOptions,
   AgentStats,
   CallOptions,
+  ConnectionDrops,
+  ConnectionState,
   ConnectionStats,
   Diagnostic,
+  DropReason,
   Explanation,
   FoundAgent,
   Listener,
@@ -14,5 +17,5 @@ export type {
   ReceivedDatagram,
 } from './api/shapes.ts';
 export type { AgentTrust, TrustedPeer, TrustRequest, TrustRequestStatus } from './api/trust.ts';
-export { ERROR_CODES, type ErrorCode, PilotError } from './errors.ts';
-export { Address } from './wire/address.ts';
+export { ERROR_CODES, type ErrorCode, PilotError, type PilotErrorOptions } from './errors.ts';
+export { Address, type AddressParseOptions } from './wire/address.ts';

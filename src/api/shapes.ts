@@ -8,7 +8,9 @@ import type { Address } from '../wire/address.ts';
 
 export type { CarrierReason, Transport } from '../core/carrier.ts';
 export type { ConnectionStats } from '../core/connection.ts';
+export type { ConnectionDrops, ConnectionState } from '../core/connection-options.ts';
 export type { Pong } from '../core/events.ts';
+export type { DropReason } from '../core/stats.ts';
 export type { Explanation } from '../core/tunnels.ts';
 
 /** What an agent is started with. */

@@ -69,6 +69,7 @@ export async function runChecks(project, commands, count) {
   writeFileSync(join(project.directory, 'required.cjs'), REQUIRE);
   for (const [name, command] of commands)
     if (name !== 'deno') check(`require() in ${name}`, [...command, 'required.cjs']);
+  check('reference of the API', [process.execPath, join(ROOT, 'test/runtime/docs.mjs')]);
   await checkExports(project, commands, check);
   await checkBundles(project, check, count);
 }
