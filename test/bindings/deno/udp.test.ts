@@ -101,6 +101,12 @@ test('bytes with token -1 are copied, and nobody is told', async () => {
   expect(released).toEqual([]);
 });
 
+test('a port that Deno would cut to 16 bits is unreachable, and nothing is sent', () => {
+  for (const [token, port] of [0, 65_536 + 9].entries())
+    socket.send(new Uint8Array(4), { host: '192.0.2.1', port }, token);
+  expect([released, lost.length, sent]).toEqual([[0, 1], 2, []]);
+});
+
 test('after close() sends that fail are silent, and still give their tokens back', async () => {
   socket.send(new Uint8Array(4), TO, 1);
   socket.close();
