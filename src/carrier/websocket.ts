@@ -134,6 +134,8 @@ class StandardLink implements WebSocketLink {
     };
     socket.onerror = (event: unknown) => {
       this.#error ??= this.#parts.explain?.(event);
+      // WHATWG has `close` follow; a dial that fails in Node 22 is over without it.
+      this.#parts.setTimer(0, () => this.#finish({ code: BROKEN, reason: '' }));
     };
     socket.onclose = ({ code, reason }: { code: number; reason: string }) => this.#finish({ code, reason });
   }

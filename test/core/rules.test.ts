@@ -10,7 +10,7 @@ import { Carrier } from '../../src/core/carrier.ts';
 import { Control } from '../../src/core/control.ts';
 import type { Directory } from '../../src/core/directory.ts';
 import { Gate } from '../../src/core/gate.ts';
-import { Intake } from '../../src/core/intake.ts';
+import { INTAKE, Intake } from '../../src/core/intake.ts';
 import { NO_PATH, Paths } from '../../src/core/paths.ts';
 import type { Peer } from '../../src/core/peer.ts';
 import { Counters } from '../../src/core/stats.ts';
@@ -79,6 +79,7 @@ describe('what comes in', () => {
   function intake(
     isOpen = true,
     connection?: object,
+    carrier = new Carrier('udp'),
   ): { intake: Intake; counters: Counters; engine: Engine; senders: number[]; seen: string[] } {
     const { engine } = fakeEngine();
     const counters = new Counters();
@@ -93,7 +94,7 @@ describe('what comes in', () => {
       paths,
       peers: { touch: () => {} },
       departures: { beaconPath: BEACON },
-      carrier: new Carrier('udp'),
+      carrier,
       socketPath: paths.intern('websocket', 0),
       beacon: new BeaconLink(counters),
       registration: { handleNotify: () => seen.push('notify') },
@@ -133,6 +134,21 @@ describe('what comes in', () => {
     expect(t.counters.dropped('relayMismatch')).toBe(1);
     t.intake.handle(NOW, BEACON, emitDelivery(2, frame));
     expect(t.senders).toEqual([2]);
+  });
+
+  test('over the WebSocket nothing is taken but what the beacon relays, and beside it nothing at all', () => {
+    const SOCKET = 3;
+    const { intake: one, counters, senders } = intake(true, undefined, new Carrier('websocket'));
+    const pila = Uint8Array.from([...Buffer.from('PILA'), 0, 0, 0, 9]);
+    expect(one.handle(NOW, SOCKET, pila)).toBe(INTAKE.done);
+    expect([senders, counters.dropped('beaconUnasked')]).toEqual([[], 1]);
+    for (const path of [1, 2]) expect(one.handle(NOW, path, emitDelivery(9, pila))).toBe(INTAKE.done);
+    expect([senders, counters.dropped('otherCarrier')]).toEqual([[], 2]);
+    one.handle(NOW, SOCKET, emitDelivery(9, pila));
+    expect(senders).toEqual([9]);
+    const udp = intake();
+    udp.intake.handle(NOW, SOCKET, emitDelivery(9, pila));
+    expect([udp.senders, udp.counters.dropped('otherCarrier')]).toEqual([[], 1]);
   });
 
   test('a beacon message from elsewhere is dropped', () => {

@@ -4,7 +4,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { createNodeHost } from '../../../bindings/node/host.ts';
 import { listenLink } from '../../../bindings/node/links.ts';
-import { connectWebSocket } from '../../../bindings/node/websocket.ts';
+import { builtInWebSocket, connectWebSocket } from '../../../bindings/node/websocket.ts';
 import type {
   ServerWebSocketLink,
   Timer,
@@ -18,6 +18,12 @@ import { eventually } from '../../api/rig.ts';
 
 const { setTimer } = createNodeHost();
 const LIMIT = 100_000;
+const OWN = builtInWebSocket() as typeof WebSocket | undefined;
+const CLASSES: [string, typeof WebSocket | undefined][] = [
+  ['the package ws', undefined],
+  ['a class that is there', WebSocket],
+];
+if (OWN !== undefined) CLASSES.push(['the class of this Node', OWN]);
 
 /** What one end hears. */
 class End implements WebSocketHandler {
@@ -75,10 +81,7 @@ async function dial({ answer, builtIn }: Way): Promise<Pair> {
   return { near, far };
 }
 
-describe.each([
-  ['the package ws', undefined],
-  ['a class that is there', WebSocket],
-])('with %s', (_, builtIn) => {
+describe.each(CLASSES)('with %s', (_, builtIn) => {
   test('messages keep their borders, their kind and their order, both ways', async () => {
     const { near, far } = await dial({ builtIn });
     const large = new Uint8Array(LIMIT).fill(7);
