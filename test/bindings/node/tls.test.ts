@@ -1,10 +1,10 @@
 import { createHash, X509Certificate } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createFiles } from '../../../bindings/node/files.ts';
-import { loadOrCreateCertificate, type ServerCertificate } from '../../../bindings/node/tls.ts';
+import { loadOrCreateCertificate, readCertificate, type ServerCertificate } from '../../../bindings/node/tls.ts';
 
 const YEAR_MS = 365.25 * 86_400_000;
 let directory: string;
@@ -83,4 +83,29 @@ test('a damaged file, or the key of another certificate, is refused and left alo
 test('loading the library leaves Reflect as it was', () => {
   expect('getMetadata' in Reflect).toBe(false);
   expect('defineMetadata' in Reflect).toBe(false);
+});
+
+test('a certificate of the operator’s is read with its key, and a pair that is none is refused', async () => {
+  const own = join(directory, 'operator');
+  const files = createFiles();
+  const write = async (name: string, text: string): Promise<string> => {
+    await files.writeAtomic(join(own, name), new TextEncoder().encode(text));
+    return join(own, name);
+  };
+  const [one, other] = [
+    await loadOrCreateCertificate(files, join(own, 'one')),
+    await loadOrCreateCertificate(files, join(own, 'other')),
+  ];
+  const certificateFile = await write('one.crt', one.certificate);
+  const [keyFile, otherKey] = [await write('one.key', one.key), await write('other.key', other.key)];
+  expect(await readCertificate(files, { certificateFile, keyFile })).toEqual({
+    certificate: one.certificate,
+    key: one.key,
+  });
+  const refused = { code: 'IDENTITY_INVALID' };
+  await expect(readCertificate(files, { certificateFile, keyFile: otherKey })).rejects.toMatchObject(refused);
+  const missing = join(own, 'none');
+  await expect(readCertificate(files, { certificateFile: missing, keyFile })).rejects.toMatchObject(refused);
+  chmodSync(keyFile, 0o644);
+  await expect(readCertificate(files, { certificateFile, keyFile })).rejects.toMatchObject(refused);
 });
