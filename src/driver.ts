@@ -394,7 +394,7 @@ export class Driver {
         return jobs.verify(job.publicKey, job.message, job.signature);
       case 'createExchange': {
         const made = jobs.createExchange(job.random);
-        if (!(made instanceof Promise)) job.random.fill(0);
+        job.random.fill(0);
         return made;
       }
       case 'agree':

@@ -2,6 +2,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { Agent } from '../../src/api/agent.ts';
+import { type OpenIdentity, openIdentity } from '../../src/api/identity.ts';
 import type { AgentOptions } from '../../src/api/shapes.ts';
 import type { Host } from '../../src/carrier/host.ts';
 import { createShared, type Shared } from '../../src/driver.ts';
@@ -45,7 +46,9 @@ export function createStarter(createHost: (options: { unref: boolean }) => Host)
   return {
     start: async (options) => {
       const shared = options.unref === true ? unrefShared() : sharedOfProcess();
-      return await Agent.start({ shared, home: homeOf(options), version: VERSION }, options);
+      const openNamed = (identity: string | undefined): Promise<OpenIdentity> =>
+        openIdentity(shared.host, homeOf(options), identity);
+      return await Agent.start({ shared, openIdentity: openNamed, version: VERSION }, options);
     },
   };
 }

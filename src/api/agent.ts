@@ -13,7 +13,7 @@ import { formatHostPort } from '../wire/host-port.ts';
 import { PORT } from '../wire/packet.ts';
 import { Connection } from './connection.ts';
 import { Dials } from './dials.ts';
-import { type OpenIdentity, openIdentity } from './identity.ts';
+import type { OpenIdentity } from './identity.ts';
 import { Questions } from './questions.ts';
 import { AsyncQueue } from './queue.ts';
 import { parseRendezvousUrl, type Rendezvous } from './rendezvous-url.ts';
@@ -66,7 +66,7 @@ export class Agent {
       isInsecureAllowed: options.insecure === true,
       transport: options.transport ?? 'auto',
     });
-    const identity = await openIdentity(runtime.shared.host, runtime.home, options.identity);
+    const identity = await runtime.openIdentity(options.identity);
     const agent = new Agent(runtime, identity);
     try {
       await agent.#open(rendezvous, options);

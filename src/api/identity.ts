@@ -1,6 +1,6 @@
 /**
- * Identities at rest (CP 7.6): one directory with `identity.json`, `trust.json` and a lock. The private key goes to the
- * runtime and nowhere else.
+ * Identities in files (CP 7.6): one directory with `identity.json`, `trust.json` and a lock. The private key goes to the
+ * runtime and nowhere else. A runtime that keeps keys otherwise opens them itself (`AgentRuntime.openIdentity`).
  */
 import type { Host } from '../carrier/host.ts';
 import { PilotError } from '../errors.ts';
@@ -11,8 +11,7 @@ export interface OpenIdentity {
   /** Handle of the private key. */
   readonly identity: number;
   readonly publicKey: Uint8Array;
-  /** Where it lives; undefined in memory. */
-  readonly directory: string | undefined;
+  /** Where `Files` keep its trust; undefined: nowhere. */
   readonly trustPath: string | undefined;
   readonly trustText: string | undefined;
   /** Lets others use it. */
@@ -40,7 +39,6 @@ export async function openIdentity(host: Host, home: string, name: string | unde
     return {
       identity,
       publicKey,
-      directory,
       trustPath,
       trustText: trust === undefined ? undefined : new TextDecoder().decode(trust),
       release: async () => {
@@ -71,7 +69,7 @@ async function createInMemory(host: Host): Promise<OpenIdentity> {
   const { identity, publicKey } = await host.jobs.importIdentity(seed);
   seed.fill(0);
   const release = async (): Promise<void> => host.jobs.forget(identity);
-  return { identity, publicKey, directory: undefined, trustPath: undefined, trustText: undefined, release };
+  return { identity, publicKey, trustPath: undefined, trustText: undefined, release };
 }
 
 async function create(host: Host, path: string): Promise<{ identity: number; publicKey: Uint8Array }> {

@@ -5,6 +5,7 @@ import type { DropReason } from '../core/stats.ts';
 import type { Explanation } from '../core/tunnels.ts';
 import type { Shared } from '../driver.ts';
 import type { Address } from '../wire/address.ts';
+import type { OpenIdentity } from './identity.ts';
 
 export type { CarrierReason, Transport } from '../core/carrier.ts';
 export type { ConnectionStats } from '../core/connection.ts';
@@ -20,7 +21,10 @@ export interface AgentOptions {
    * `wss://host/path`, or `ws://` on this machine.
    */
   readonly rendezvous: string;
-  /** A name below the home directory, or a path; omitted: a fresh key in memory. */
+  /**
+   * A name, or where there are files a path; omitted: a fresh key in memory. A page without a name takes the first free
+   * of `agent-1`, `agent-2`, …
+   */
   readonly identity?: string;
   /** Unique at the rendezvous: lower-case letters, digits and "-". */
   readonly hostname?: string;
@@ -52,8 +56,11 @@ export interface AgentOptions {
 /** What a binding lends. */
 export interface AgentRuntime {
   readonly shared: Shared;
-  /** Where identities with a plain name live. */
-  readonly home: string;
+  /**
+   * Opens the identity that `AgentOptions.identity` names, made at first use; the agent releases it.
+   * @throws PilotError `IDENTITY_IN_USE`, `IDENTITY_INVALID`
+   */
+  readonly openIdentity: (name: string | undefined) => Promise<OpenIdentity>;
   readonly version: string;
 }
 

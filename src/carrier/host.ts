@@ -241,8 +241,8 @@ export interface Files {
 export type MaybePromise<T> = T | Promise<T>;
 
 /**
- * Public-key operations. Private keys stay here, behind handles: small positive integers.
- * Ed25519 is RFC 8032, X25519 RFC 7748, HKDF-SHA256 RFC 5869.
+ * Public-key operations. Private keys stay here, behind handles: small positive integers. Arguments are read before a
+ * call returns, also where its answer comes by promise. Ed25519 is RFC 8032, X25519 RFC 7748, HKDF-SHA256 RFC 5869.
  */
 export interface PublicKeyJobs {
   /** Imports a 32-byte Ed25519 seed; the caller wipes its copy. */
@@ -251,7 +251,10 @@ export interface PublicKeyJobs {
   sign(identity: number, message: Uint8Array): MaybePromise<Uint8Array>;
   /** False also for malformed keys and signatures; never throws. */
   verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): MaybePromise<boolean>;
-  /** Makes an X25519 pair out of 32 random bytes; the caller wipes its copy. */
+  /**
+   * Makes an X25519 pair out of 32 random bytes; the caller wipes its copy. A runtime whose keys never are bytes (WebCrypto)
+   * leaves them and takes its own.
+   */
   createExchange(random: Uint8Array): MaybePromise<{ exchange: number; publicKey: Uint8Array }>;
   /**
    * X25519, then HKDF-SHA256 with empty salt and `info` (ASCII).

@@ -3,7 +3,8 @@
  * of the package is replaced but the runtime.
  */
 import { Agent } from '../api/agent.ts';
-import type { AgentOptions } from '../api/shapes.ts';
+import { openIdentity } from '../api/identity.ts';
+import type { AgentOptions, AgentRuntime } from '../api/shapes.ts';
 import { BufferPool } from '../core/buffer.ts';
 import type { Driver, Owners, Shared } from '../driver.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -64,7 +65,11 @@ export class Simulation {
     const host = this.world.host(name, machine);
     const { engine, owners } = this.#runtime;
     const shared: Shared = { host, engine, owners, pool: this.#pool, drivers: this.#drivers };
-    const runtime = { shared, home: '/home', version: VERSION };
+    const runtime: AgentRuntime = {
+      shared,
+      version: VERSION,
+      openIdentity: (identity) => openIdentity(host, '/home', identity),
+    };
     const rendezvous = rest.rendezvous ?? this.rendezvous.url;
     return await this.world.finish(Agent.start(runtime, { hostname: name, insecure: true, ...rest, rendezvous }));
   }
