@@ -5,7 +5,7 @@
  */
 import { instantiateSync } from '@assemblyscript/loader';
 import type { NativeAead } from './aead.ts';
-import { RELAXED, SIMD } from './binary.ts';
+import { RELAXED, SIMD, SIMD_DEFLATED } from './binary.ts';
 import { BATCH, type Engine, type EngineLimits, RECORD_WORDS } from './engine.ts';
 import type { WasmExports } from './exports.ts';
 import { NativeStages } from './native.ts';
@@ -43,10 +43,7 @@ export function createWasmEngine(
   random: (into: Uint8Array) => void,
   options?: WasmEngineOptions,
 ): WasmEngine {
-  const { sessions } = limits;
-  if (!Number.isInteger(sessions) || sessions < 1 || sessions > MAX_SESSIONS) {
-    throw new RangeError(`Cannot make an engine: sessions must be 1 to ${MAX_SESSIONS}, not ${sessions}`);
-  }
+  checkLimits(limits);
   // A packet is never that long: all are opened and sealed in Wasm.
   const native = options?.native?.from === Number.POSITIVE_INFINITY ? undefined : options?.native;
   if (native !== undefined && !(Number.isInteger(native.from) && native.from >= 0 && native.from <= MAX_FROM)) {
@@ -56,16 +53,64 @@ export function createWasmEngine(
   const isRelaxed = relaxed !== undefined && (options?.build === 'relaxed' || WebAssembly.validate(relaxed));
   const module = new WebAssembly.Module(isRelaxed ? relaxed : decodeBase64(SIMD));
   // The size of the tables is the module's knowledge: ask an instance that has room for its static data only.
-  const slotBase = instantiate(module, new WebAssembly.Memory({ initial: 1 })).memoryNeeded(sessions) >>> 0;
-  const pages = Math.ceil((slotBase + SLOT_AREA_BYTES) / PAGE_BYTES);
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  const slotBase = slotBaseOf(instantiate(module, new WebAssembly.Memory({ initial: 1 })), limits);
+  const memory = memoryFor(slotBase);
   const exports = instantiate(module, memory);
+  init(exports, limits, random);
+  const build = isRelaxed ? 'wasm-relaxed' : 'wasm';
+  const parts = { exports, buffer: memory.buffer, slots: new Slots(slotBase) };
+  if (native === undefined) return new ModuleEngine({ ...parts, name: build });
+  const name = `${build} + ${native.aead.name} ≥ ${native.from} B`;
+  return new ModuleEngine({ ...parts, name, makeStages: (engine) => new NativeStages(engine, native) });
+}
+
+/**
+ * Makes an engine where nothing may block, as in a page: the plain SIMD build, which travels deflated, compiled beside
+ * the thread. It needs no loader, for memory is all that the module imports.
+ *
+ * @param random - As in `createWasmEngine`.
+ * @throws RangeError for limits that do not fit a 32-bit memory. WebAssembly.CompileError where a content security
+ *   policy forbids Wasm, or SIMD is missing.
+ */
+export async function loadWasmEngine(limits: EngineLimits, random: (into: Uint8Array) => void): Promise<Engine> {
+  checkLimits(limits);
+  const inflated = new Blob([decodeBase64(SIMD_DEFLATED)]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
+  const module = await WebAssembly.compile(await new Response(inflated).arrayBuffer());
+  const begin = async (memory: WebAssembly.Memory): Promise<WasmExports> =>
+    (await WebAssembly.instantiate(module, { env: { memory } })).exports as WasmExports;
+  const slotBase = slotBaseOf(await begin(new WebAssembly.Memory({ initial: 1 })), limits);
+  const memory = memoryFor(slotBase);
+  const exports = await begin(memory);
+  init(exports, limits, random);
+  return new ModuleEngine({
+    name: 'wasm',
+    exports,
+    buffer: memory.buffer,
+    slots: new Slots(slotBase),
+  });
+}
+
+function checkLimits({ sessions }: EngineLimits): void {
+  if (!Number.isInteger(sessions) || sessions < 1 || sessions > MAX_SESSIONS) {
+    throw new RangeError(`Cannot make an engine: sessions must be 1 to ${MAX_SESSIONS}, not ${sessions}`);
+  }
+}
+
+/** Where the tables end. */
+function slotBaseOf(exports: WasmExports, { sessions }: EngineLimits): number {
+  return exports.memoryNeeded(sessions) >>> 0;
+}
+
+function memoryFor(slotBase: number): WebAssembly.Memory {
+  const pages = Math.ceil((slotBase + SLOT_AREA_BYTES) / PAGE_BYTES);
+  return new WebAssembly.Memory({ initial: pages, maximum: pages });
+}
+
+function init(exports: WasmExports, { sessions }: EngineLimits, random: (into: Uint8Array) => void): void {
   const secret = new Uint8Array(8);
   random(secret);
   const words = new DataView(secret.buffer);
   exports.init(sessions, words.getUint32(0), words.getUint32(4));
-  const name = isRelaxed ? 'wasm-relaxed' : 'wasm';
-  return new ModuleEngine({ name, exports, buffer: memory.buffer, slots: new Slots(slotBase), native });
 }
 
 interface Parts {
@@ -73,7 +118,8 @@ interface Parts {
   readonly exports: WasmExports;
   readonly buffer: ArrayBuffer;
   readonly slots: Slots;
-  readonly native: NativeAead | undefined;
+  /** Handed over, so that what loads no native AEAD does not load its stages either. */
+  readonly makeStages?: (engine: WasmEngine) => NativeStages;
 }
 
 class ModuleEngine implements WasmEngine {
@@ -86,15 +132,15 @@ class ModuleEngine implements WasmEngine {
   readonly #keyInput: number;
   readonly #native: NativeStages | undefined;
 
-  constructor({ name, exports, buffer, slots, native }: Parts) {
+  constructor({ name, exports, buffer, slots, makeStages }: Parts) {
     this.exports = exports;
     this.memory = new Uint8Array(buffer);
     this.receive = new Uint32Array(buffer, exports.receiveRecords(), BATCH * RECORD_WORDS);
     this.transmit = new Uint32Array(buffer, exports.transmitRecords(), BATCH * RECORD_WORDS);
     this.#slots = slots;
     this.#keyInput = exports.keyInput();
-    this.#native = native === undefined ? undefined : new NativeStages(this, native);
-    this.name = native === undefined ? name : `${name} + ${native.aead.name} ≥ ${native.from} B`;
+    this.#native = makeStages?.(this);
+    this.name = name;
   }
 
   get sessionCount(): number {

@@ -1,9 +1,10 @@
 /** The Wasm engine passes the suite in every build that this runtime takes; and what only it has. */
+import { inflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { RELAXED, SIMD } from '../../src/engine/binary.ts';
+import { RELAXED, SIMD, SIMD_DEFLATED } from '../../src/engine/binary.ts';
 import { RECORD_WORDS, RX, STATUS } from '../../src/engine/engine.ts';
 import { STAGE } from '../../src/engine/exports.ts';
-import { createWasmEngine, type WasmEngine } from '../../src/engine/wasm.ts';
+import { createWasmEngine, loadWasmEngine, type WasmEngine } from '../../src/engine/wasm.ts';
 import { openFrame, sealFrame } from '../reference/engine.ts';
 import { crc32 } from '../reference/packet.ts';
 import { deliver, OUR_PREFIX, Peer, place, Random, send, statusName } from './rig.ts';
@@ -54,6 +55,20 @@ test('the engine is named after its build, and limits beyond a 32-bit memory are
   expect(createWasmEngine({ sessions: 1 }, random).name).toBe(isRelaxed ? 'wasm-relaxed' : 'wasm');
   for (const sessions of [0, -1, 1.5, Number.NaN, 4_000_001]) {
     expect(() => createWasmEngine({ sessions }, random)).toThrow(RangeError);
+  }
+});
+
+test('loadWasmEngine() makes the plain build, deflated on its way, without blocking', async () => {
+  expect(inflateRawSync(Buffer.from(SIMD_DEFLATED, 'base64')).toString('base64')).toBe(SIMD);
+  const random = new Random(1);
+  const engine = await loadWasmEngine({ sessions: 4 }, (into) => into.set(random.bytes(into.length)));
+  expect(engine.name).toBe('wasm');
+  const peer = new Peer(7, 1);
+  peer.install(engine);
+  const frames = [peer.frame(5, 1), peer.frame(5, 1)];
+  expect(frames.map((frame) => deliver(engine, 0, frame).status)).toEqual(['OK', 'REPLAY']);
+  for (const sessions of [0, 1.5, 4_000_001]) {
+    await expect(loadWasmEngine({ sessions }, () => {})).rejects.toThrow(RangeError);
   }
 });
 
