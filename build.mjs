@@ -23,6 +23,9 @@ const ENTRIES = {
   'bun/server': 'bindings/bun/server.ts',
 };
 
+/** Runs in pages and workers. What it imports later is a chunk beside it. */
+const BROWSER_ENTRY = 'bindings/browser/index.ts';
+
 /** Compiles assembly/ to the two modules and embeds them, base64, in src/engine/binary.ts. */
 export function wasm() {
   mkdirSync(join(ROOT, 'dist/wasm'), { recursive: true });
@@ -45,27 +48,38 @@ export function wasm() {
   writeFileSync(join(ROOT, 'src/engine/binary.ts'), head + lines.join(''));
 }
 
-/** Bundles every entry that exists into dist/, sharing chunks. */
+/** Bundles every entry that exists into dist/, sharing chunks; and `dist/browser.js`, which shares none with them. */
 export async function bundle() {
   const before = new Set(
     existsSync(join(ROOT, 'dist')) ? readdirSync(join(ROOT, 'dist')).filter((name) => name.endsWith('.js')) : [],
   );
   const entryPoints = Object.fromEntries(Object.entries(ENTRIES).filter(([, file]) => existsSync(join(ROOT, file))));
-  const { metafile } = await build({
+  const common = {
     absWorkingDir: ROOT,
-    entryPoints,
     metafile: true,
     outdir: 'dist',
     bundle: true,
     splitting: true,
     format: 'esm',
-    platform: 'node',
     target: 'es2022',
-    external: ['@peculiar/x509', 'ws'],
     logLevel: 'warning',
+  };
+  const forProcesses = await build({
+    ...common,
+    entryPoints,
+    platform: 'node',
+    external: ['@peculiar/x509', 'ws'],
+  });
+  const forPages = await build({
+    ...common,
+    entryPoints: { browser: BROWSER_ENTRY },
+    chunkNames: 'browser-[name]-[hash]',
+    platform: 'browser',
   });
   // Chunks of an earlier build would be published with the package.
-  for (const file of Object.keys(metafile.outputs)) before.delete(basename(file));
+  for (const { metafile } of [forProcesses, forPages]) {
+    for (const file of Object.keys(metafile.outputs)) before.delete(basename(file));
+  }
   for (const name of before) rmSync(join(ROOT, 'dist', name), { force: true });
 }
 
