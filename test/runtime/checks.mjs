@@ -140,14 +140,14 @@ async function checkBundles({ directory }, check, count) {
 const BUNDLERS = {
   async esbuild({ directory, entry, out }) {
     const { build } = await import('esbuild');
-    const outfile = join(out, 'out.mjs');
+    // Its own choice for Node is CommonJS; as a module it cannot carry ws, which requires built-in modules.
+    const outfile = join(out, 'out.cjs');
     await build({
       absWorkingDir: directory,
       entryPoints: [entry],
       bundle: true,
       minify: true,
       platform: 'node',
-      format: 'esm',
       outfile,
     });
     return outfile;
