@@ -39,6 +39,7 @@ export function connectWebSocket(
     setTimer,
     make: () => dial.make(),
     explain: (event) => dial.explain(event),
+    refuse: () => dial.refuse(),
     terminate: (socket) => (socket as StandardWebSocket & { terminate(): void }).terminate(),
     unref: () => dial.unref(),
   });
@@ -81,6 +82,14 @@ class Dial {
     const error = (event as { error?: unknown }).error ?? event;
     if (error instanceof PilotError) return error;
     return dialError(this.#where, error instanceof Error ? error : new Error(String(error)));
+  }
+
+  /** Runtimes that put something else in the place of `ws` may not have asked for our socket: a pin must not be lost so. */
+  refuse(): PilotError | undefined {
+    if (this.#target.pin === undefined || this.#isSecured) return undefined;
+    return new PilotError('NOT_SUPPORTED', `Cannot pin ${this.#where}: this runtime does not show its certificate`, {
+      hint: 'use a certificate that the system trusts, and a URL without #sha256=',
+    });
   }
 
   unref(): void {

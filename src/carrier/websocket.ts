@@ -33,6 +33,8 @@ export interface StandardParts {
   readonly make: () => MaybePromise<StandardWebSocket>;
   /** What an `error` event or a failure of `make` was; undefined: the runtime does not tell. */
   readonly explain?: (event: unknown) => PilotError | undefined;
+  /** Looked at when the link opens, before anybody hears of it: a reason not to use it. */
+  readonly refuse?: () => PilotError | undefined;
   /** Ends without the closing handshake, where the runtime can. */
   readonly terminate?: (socket: StandardWebSocket) => void;
   readonly unref?: () => void;
@@ -122,6 +124,11 @@ class StandardLink implements WebSocketLink {
     this.#socket = socket;
     socket.binaryType = 'arraybuffer';
     socket.onopen = () => {
+      this.#error = this.#parts.refuse?.();
+      if (this.#error !== undefined) {
+        this.#finish({ code: BROKEN, reason: '' });
+        return;
+      }
       this.#limit.cancel();
       this.#isOpen = true;
       this.#handler?.open();

@@ -13,7 +13,8 @@ import type {
   WebSocketHandler,
   WebSocketLink,
 } from '../../../src/carrier/host.ts';
-import type { PilotError } from '../../../src/errors.ts';
+import { connectStandardWebSocket } from '../../../src/carrier/websocket.ts';
+import { PilotError } from '../../../src/errors.ts';
 import { eventually } from '../../api/rig.ts';
 
 const { setTimer } = createNodeHost();
@@ -31,6 +32,7 @@ class End implements WebSocketHandler {
   opened = 0;
   lives = 0;
   end: WebSocketEnd | undefined;
+  url = '';
   link!: WebSocketLink;
 
   open(): void {
@@ -76,6 +78,7 @@ async function dial({ answer, builtIn }: Way): Promise<Pair> {
   onTestFinished(() => server.close());
   const near = new End();
   const target = { url: `ws://127.0.0.1:${server.local.port}/x`, protocol: 'pilot.v1', maxMessageBytes: LIMIT };
+  near.url = target.url;
   near.link = connectWebSocket(target, near, { setTimer, builtIn: builtIn as never });
   await eventually(() => near.opened > 0 || near.end !== undefined);
   return { near, far };
@@ -96,14 +99,22 @@ describe.each(CLASSES)('with %s', (_, builtIn) => {
 
   test('bytes may change when send() has returned', async () => {
     const { near, far } = await dial({ builtIn });
-    const bytes = new Uint8Array(50_000).fill(1);
-    for (const link of [near.link, far.link]) {
-      bytes.fill(1);
-      link.send(bytes);
-      bytes.fill(2);
+    // More than the kernel takes at once.
+    const count = 200;
+    const bytes = new Uint8Array(LIMIT);
+    for (let i = 0; i < count; i++) {
+      for (const link of [near.link, far.link]) {
+        bytes.fill(1);
+        link.send(bytes);
+        bytes.fill(2);
+      }
     }
-    await eventually(() => near.messages.length === 1 && far.messages.length === 1);
-    for (const { messages } of [near, far]) expect(new Set(messages[0] as Uint8Array)).toEqual(new Set([1]));
+    expect(far.link.bufferedBytes).toBeGreaterThan(LIMIT);
+    await eventually(() => near.messages.length === count && far.messages.length === count);
+    const ones = new Uint8Array(LIMIT).fill(1);
+    for (const message of [...near.messages, ...far.messages]) {
+      expect(Buffer.compare(message as Uint8Array, ones)).toBe(0);
+    }
   });
 
   test('the code of an end arrives at the other side', async () => {
@@ -214,6 +225,19 @@ test('a dial without an answer ends, and an end without one, too', async () => {
   connectWebSocket(target, other, { setTimer: later, builtIn: WebSocket as never });
   timers[2]?.callback();
   expect(other.code).toBe('RENDEZVOUS_UNREACHABLE');
+});
+
+test('a link that the binding will not have is over before anybody hears of it', async () => {
+  const { near } = await dial({});
+  const end = new End();
+  const target = { url: near.url, protocol: 'pilot.v1', maxMessageBytes: LIMIT };
+  connectStandardWebSocket(target, end, {
+    setTimer,
+    make: () => new WebSocket(target.url, target.protocol) as never,
+    refuse: () => new PilotError('NOT_SUPPORTED', 'Cannot pin'),
+  });
+  await eventually(() => end.end !== undefined);
+  expect([end.opened, end.code]).toEqual([0, 'NOT_SUPPORTED']);
 });
 
 test('a URL that the runtime refuses is an end, not an exception', async () => {
