@@ -114,7 +114,7 @@ describe('which agent, which rendezvous', () => {
       const { err } = await runHere(['up', '--json', ...words], { environment, startAgent });
       transports.push(JSON.parse(err).code);
     }
-    expect(transports).toEqual([undefined, 'unavailable', 'websocket', 'unavailable', 'invalid_argument']);
+    expect(transports).toEqual([undefined, 'connection_failed', 'websocket', 'connection_failed', 'invalid_argument']);
   });
 
   test('without a rendezvous and without `up` there is nobody to command', async () => {

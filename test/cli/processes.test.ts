@@ -195,6 +195,7 @@ describe.concurrent('agents that come and go', () => {
       path: 'direct',
       carrier: 'udp',
       reason: 'answered-directly',
+      carrier_reason: 'beacon-answers-over-udp',
       rtt_ms: expect.any(Number),
     });
     const { out } = await run(as('explain1', 'explain', 'alice'), { environment });
@@ -322,6 +323,7 @@ test('`rendezvous --tls` pins its certificate in the URL, and agents hold it to 
   const { data: answer } = JSON.parse(await secure.firstLine()) as { data: JsonObject };
   expect(answer).toEqual({
     url: expect.stringMatching(/^pilots:\/\/127\.0\.0\.1:\d+#sha256=[0-9a-f]{64}$/),
+    webUrl: expect.stringMatching(/^wss:\/\/127\.0\.0\.1:\d+#sha256=[0-9a-f]{64}$/),
     port: expect.any(Number),
     beaconPort: expect.any(Number),
     pid: secure.child.pid,
