@@ -216,7 +216,7 @@ export class Driver {
   }
 
   #handleDatagram(bytes: Uint8Array, from: HostPort): void {
-    if (!this.#isClosed) this.#handleArrival(this.#pathOf(from), bytes);
+    this.#handleArrival(this.#pathOf(from), bytes);
   }
 
   #handleArrival(path: number, bytes: Uint8Array): void {
