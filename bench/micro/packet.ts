@@ -97,10 +97,10 @@ function readRecord(receive: Uint32Array, at: number, fields: Fields): void {
 function writeRecord(transmit: Uint32Array, at: number, fields: Fields): void {
   transmit[at + TX.kind] = (fields.flags << 8) | fields.protocol;
   transmit[at + TX.payloadLen] = fields.payloadLength;
-  transmit[at + TX.networks] = fields.sourceNetwork * 0x1_0000 + fields.destinationNetwork;
+  transmit[at + TX.networks] = (fields.sourceNetwork << 16) | fields.destinationNetwork;
   transmit[at + TX.sourceNode] = fields.sourceNode;
   transmit[at + TX.destinationNode] = fields.destinationNode;
-  transmit[at + TX.ports] = fields.sourcePort * 0x1_0000 + fields.destinationPort;
+  transmit[at + TX.ports] = (fields.sourcePort << 16) | fields.destinationPort;
   transmit[at + TX.seq] = fields.seq;
   transmit[at + TX.ack] = fields.ack;
   transmit[at + TX.window] = fields.windowSegments;

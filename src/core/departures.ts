@@ -98,10 +98,10 @@ export class Departures {
     transmit[at + TX.session] = way.session;
     transmit[at + TX.payloadLen] = payloadLength;
     transmit[at + TX.kind] = (fields.flags << 8) | fields.protocol;
-    transmit[at + TX.networks] = fields.sourceNetwork * 0x1_0000 + fields.destinationNetwork;
+    transmit[at + TX.networks] = (fields.sourceNetwork << 16) | fields.destinationNetwork;
     transmit[at + TX.sourceNode] = this.nodeId;
     transmit[at + TX.destinationNode] = fields.destinationNode;
-    transmit[at + TX.ports] = fields.sourcePort * 0x1_0000 + fields.destinationPort;
+    transmit[at + TX.ports] = (fields.sourcePort << 16) | fields.destinationPort;
     transmit[at + TX.seq] = fields.seq;
     transmit[at + TX.ack] = fields.ack;
     transmit[at + TX.window] = fields.windowSegments;
