@@ -62,7 +62,7 @@ function isStale() {
   if (!existsSync(binary)) return true;
   const builtAt = statSync(binary).mtimeMs;
   const sources = readdirSync(join(ROOT, 'assembly'), { recursive: true }).map((name) => join('assembly', name));
-  return [...sources, 'asconfig.json'].some((path) => statSync(join(ROOT, path)).mtimeMs > builtAt);
+  return [...sources, 'asconfig.json', 'build.mjs'].some((path) => statSync(join(ROOT, path)).mtimeMs > builtAt);
 }
 
 const OPTIONS = {
