@@ -38,7 +38,10 @@ export interface RendezvousOptions {
   readonly beacon?: Omit<BeaconOptions, 'authority' | 'mayPunch'>;
   /** Most links at a time; default 65536. */
   readonly links?: number;
-  /** Origins of pages that may open WebSockets, such as `https://example.org`, besides the server's own; `*`: all. */
+  /**
+   * Origins of pages that may open WebSockets, such as `https://example.org`; `*`: all. Besides the server's own: the
+   * same host and port, by an address, `localhost`, `listenHost` or `advertiseHost`.
+   */
   readonly allowedOrigins?: readonly string[];
   /** Believe `X-Forwarded-For` of a proxy on this machine. Default false. */
   readonly trustProxy?: boolean;
@@ -135,7 +138,8 @@ class Rendezvous implements RendezvousServer {
       onHeard: () => this.#beacon.flush(),
     });
     const { webLinks = WEB_LINKS, webLinksPerHost: linksPerHost = WEB_LINKS_PER_HOST } = options;
-    this.#web = new Web({ allowedOrigins, trustsProxy, links: webLinks, linksPerHost }, () =>
+    const ownNames = [this.#listenHost, options.advertiseHost ?? ''].map((name) => name.toLowerCase());
+    this.#web = new Web({ allowedOrigins, ownNames, trustsProxy, links: webLinks, linksPerHost }, () =>
       this.#links === undefined ? undefined : { bridge: this.#bridge, registry: this.#links },
     );
   }

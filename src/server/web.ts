@@ -35,6 +35,8 @@ export type WebCount =
 export interface WebOptions {
   /** Origins of pages besides the server's own, such as `https://example.org`; `*` is every page. */
   readonly allowedOrigins: readonly string[];
+  /** Names that the operator gave this server, lower case; its addresses and `localhost` need not be among them. */
+  readonly ownNames: readonly string[];
   /** Whether a proxy on this machine tells the truth in `X-Forwarded-For`. */
   readonly trustsProxy: boolean;
   readonly links: number;
@@ -113,12 +115,21 @@ export class Web implements WebAcceptor {
     return { status, text };
   }
 
-  /** Decision 13: absent, same host, or allowed; DP 4.11 has pages of `pilot://`, too. */
+  /**
+   * Decision 13: absent, same host, or allowed; DP 4.11 has pages of `pilot://`, too. That host must be ours: a stranger's
+   * name may be made to resolve to this machine (DNS rebinding), and then origin and `Host` agree on it.
+   */
   #isAllowed({ origin, host }: WebRequest): boolean {
     if (origin === undefined || origin.startsWith('pilot://')) return true;
     const { allowedOrigins } = this.#options;
     if (allowedOrigins.includes(origin) || allowedOrigins.includes('*')) return true;
-    return host !== undefined && hostOf(origin) === host.toLowerCase();
+    const page = parseUrl(origin);
+    return page !== undefined && page.host === host?.toLowerCase() && this.#isOurs(page.hostname);
+  }
+
+  #isOurs(name: string): boolean {
+    if (name === 'localhost' || this.#options.ownNames.includes(name)) return true;
+    return ipBytes(name.replace(/^\[|\]$/g, '')) !== undefined;
   }
 
   /** Only a proxy on this machine is believed, for only it is known to be the last one. */
@@ -224,9 +235,9 @@ class RegistryWebLink implements Link {
   }
 }
 
-function hostOf(origin: string): string | undefined {
+function parseUrl(origin: string): URL | undefined {
   try {
-    return new URL(origin).host;
+    return new URL(origin);
   } catch {
     // "null", and whatever else is no URL.
     return undefined;

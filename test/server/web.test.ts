@@ -195,6 +195,22 @@ test('pages of other origins are refused unless they are allowed', async () => {
   expect(server.stats().web).toMatchObject({ webOriginRefused: 4, bridgeOpened: 3 });
 });
 
+test('a page of a name that was made to resolve to this machine is refused', async () => {
+  const server = await serve({ advertiseHost: 'Pilot.Example' });
+  const status = async (name: string): Promise<number> => {
+    const host = `${name}:${server.port}`;
+    return (await new Client(server, '/v1/registry', { host, origin: `http://${host}` }).opened()).status;
+  };
+  expect(await status('evil.example')).toBe(403);
+  expect(await status('localhost.evil.example')).toBe(403);
+  expect(await status('127.0.0.1.evil.example')).toBe(403);
+  expect(await status('localhost')).toBe(0);
+  expect(await status('pilot.example')).toBe(0);
+  expect(await status('192.0.2.7')).toBe(0);
+  expect(await status('[2001:db8::7]')).toBe(0);
+  expect(server.stats().web).toMatchObject({ webOriginRefused: 3 });
+});
+
 test('links are bounded, in all and per address, and what ends makes room', async () => {
   const server = await serve({ webLinks: 3, webLinksPerHost: 1, trustProxy: true });
   const from = (forwarded: string): Promise<Client> =>
