@@ -68,6 +68,8 @@ export class Bridge {
   #echoes = false;
   /** Counts links, so that a signature for an old challenge is not sent on a new one. */
   #link = 0;
+  /** The last link that asked for a signature: one each, or a beacon could have us sign without end. */
+  #challenged = 0;
   readonly #news: BridgeNews[] = [];
   readonly #commands: BridgeCommand[] = [];
 
@@ -114,7 +116,8 @@ export class Bridge {
   handleText(now: Millis, text: string): void {
     if (this.#state !== 'proving') return;
     const challenge = parseChallenge(text);
-    if (challenge !== undefined) {
+    if (challenge !== undefined && this.#challenged !== this.#link) {
+      this.#challenged = this.#link;
       const { jobs, identity, identityKey: publicKey } = this.#parts;
       const link = this.#link;
       const nodeId = this.#nodeId;

@@ -110,6 +110,24 @@ test.each([
   expect(rig.counters.dropped('beaconMalformed')).toBe(1);
 });
 
+test('one link gets one signature', () => {
+  const rig = new Rig();
+  rig.bridge.start(rig.now, NODE);
+  rig.bridge.handleOpen(rig.now);
+  const challenge = emitChallenge({ nonce: NONCE, ts: 5 });
+  rig.bridge.handleText(rig.now, challenge);
+  rig.bridge.handleText(rig.now, challenge);
+  rig.sign();
+  expect([rig.signed.length, rig.commands()]).toEqual([1, ['open', 'close']]);
+  expect(rig.counters.dropped('beaconMalformed')).toBe(1);
+  rig.now = rig.bridge.pollTimeout();
+  rig.bridge.handleTimeout(rig.now);
+  rig.bridge.handleOpen(rig.now);
+  rig.bridge.handleText(rig.now, challenge);
+  rig.sign();
+  expect([rig.signed.length, rig.commands().length]).toEqual([2, 2]);
+});
+
 test('a signature that comes late is not sent on the next link', () => {
   const rig = new Rig();
   rig.bridge.start(rig.now, NODE);
