@@ -304,6 +304,11 @@ export class Beacon {
     // The true mapping, also where the endpoint is held back: that is the asker's business.
     this.#push(path, from.host, from.port, emitDiscoverReply(from.host, from.port));
     if (message.nodeId === 0) return;
+    // It showed that it can sign, and is not silent: nobody takes a place in its name that it would fall back to.
+    if (message.signature === undefined && this.#carried.get(message.nodeId) !== undefined) {
+      this.tally.add('endpointHeld');
+      return;
+    }
     this.#endpoints.discover(now, { path, from, isTrusted: this.#isTrusted(from.host) }, message);
   }
 

@@ -130,6 +130,19 @@ test('who signed the challenge relays, and gets what is relayed', () => {
   expect(rig.beacon.carriedCount).toBe(2);
 });
 
+test('unsigned words over UDP prepare no place for a node that is on a link', () => {
+  const rig = new Rig();
+  const a = rig.proven(1);
+  const b = rig.proven(2);
+  rig.beacon.handleDatagram(rig.now, 0, { host: '203.0.113.66', port: 666 }, emitDiscover(2));
+  rig.heard();
+  expect(rig.udp).toHaveLength(1);
+  b.handler.closed({ code: 1006, reason: '' });
+  rig.udp.length = 0;
+  a.handler.message(relay(1, 2, 'aa'));
+  expect([rig.udp, rig.beacon.tally.get('relayUnknown'), rig.beacon.tally.get('endpointHeld')]).toEqual([[], 1, 1]);
+});
+
 test('frames go from UDP to a link and from a link to UDP', () => {
   const rig = new Rig();
   const a = rig.proven(1);
