@@ -13,9 +13,11 @@ import type {
   WebAcceptor,
   WebRequest,
 } from '../../src/carrier/host.ts';
-import { TIMERS } from '../../src/config.ts';
+import { TIMERS, WAITING_MESSAGE_BYTES } from '../../src/config.ts';
 
 const HEADER_BYTES = 8_192;
+/** RFC 6455 §5.2. */
+const HEADER_MAX_BYTES = 14;
 const NORMAL = 1000;
 
 /** Who is behind a socket, and whom to tell that it carries a WebSocket now. */
@@ -112,6 +114,10 @@ export class ServerSocket implements ServerWebSocketLink {
   #handler: ServerWebSocketHandler | undefined;
   #isClosing = false;
   #limit: NodeJS.Timeout | undefined;
+  #waitingMessages = 0;
+  readonly #taken = (): void => {
+    this.#waitingMessages -= 1;
+  };
 
   constructor(socket: WebSocket) {
     this.#socket = socket;
@@ -123,7 +129,8 @@ export class ServerSocket implements ServerWebSocketLink {
   }
 
   get bufferedBytes(): number {
-    return this.#socket.bufferedAmount;
+    // The bytes of short messages are the smallest part of what they cost. Its header is in both.
+    return this.#socket.bufferedAmount + this.#waitingMessages * (WAITING_MESSAGE_BYTES - HEADER_MAX_BYTES);
   }
 
   start(handler: ServerWebSocketHandler): void {
@@ -148,7 +155,9 @@ export class ServerSocket implements ServerWebSocketLink {
 
   send(message: Uint8Array | string): void {
     // The socket keeps what the kernel does not take at once; the caller's bytes are borrowed.
-    if (!this.#isClosing) this.#socket.send(typeof message === 'string' ? message : Buffer.from(message));
+    if (this.#isClosing) return;
+    this.#waitingMessages += 1;
+    this.#socket.send(typeof message === 'string' ? message : Buffer.from(message), this.#taken);
   }
 
   ping(): void {

@@ -150,7 +150,10 @@ export interface WebSocketEnd {
 
 /** A WebSocket: whole messages, in order. Nothing is lost but by the end of the link. */
 export interface WebSocketLink {
-  /** Bytes that were sent and that the network has not taken yet. The caller bounds them: what is too much is not sent. */
+  /**
+   * Bytes that were sent and that the network has not taken yet. A server's link adds up to `WAITING_MESSAGE_BYTES` for
+   * each message. The caller bounds them: what is too much is not sent.
+   */
   readonly bufferedBytes: number;
   /** Sends one message; bytes are copied or taken before it returns. Does nothing unless the link is open. */
   send(message: Uint8Array | string): void;

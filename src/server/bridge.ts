@@ -4,7 +4,7 @@
  * are closed with a code that tells why (wire/compat.ts); the others do not notice.
  */
 import type { Host, MaybePromise, ServerWebSocketHandler, ServerWebSocketLink, WebSocketEnd } from '../carrier/host.ts';
-import { BUDGETS, type Bytes, type Millis, STRANGER } from '../config.ts';
+import { BUDGETS, type Bytes, type Millis, STRANGER, WAITING_MESSAGE_BYTES } from '../config.ts';
 import { toHex } from '../wire/base64.ts';
 import {
   CHALLENGE_PASSED,
@@ -83,8 +83,6 @@ interface Client extends BridgeCaller {
 }
 
 const NONCE_BYTES = 32;
-/** RFC 6455 §5.2, at most: a client that reads must never look as if it did not. */
-const HEADER_BYTES: Bytes = 14;
 const SOURCES = 65_536;
 const ENCODER: TextEncoder = new TextEncoder();
 
@@ -95,6 +93,8 @@ export class Bridge {
   /** By path. */
   readonly #clients = new Map<number, Client>();
   readonly #byNode = new Map<number, Client>();
+  /** Closed by us, and not gone yet: what waits for them still takes room. */
+  readonly #leaving = new Set<Client>();
   readonly #verifications: Budget = new Budget({
     perSecond: BUDGETS.verificationsPerSecond[STRANGER],
     burst: BUDGETS.verificationsPerSecond[STRANGER],
@@ -135,13 +135,15 @@ export class Bridge {
   send(path: number, bytes: Uint8Array): void {
     const client = this.#clients.get(path);
     if (client === undefined) return;
-    const isFull = client.link.bufferedBytes + bytes.length > BRIDGE_LIMITS.waitingBytes;
-    if (isFull || this.#waitingBytes + bytes.length > BRIDGE_LIMITS.allWaitingBytes) {
+    // Never less than the link adds: a client that reads must not look as if it did not.
+    const cost = bytes.length + WAITING_MESSAGE_BYTES;
+    const isFull = client.link.bufferedBytes + cost > BRIDGE_LIMITS.waitingBytes;
+    if (isFull || this.#waitingBytes + cost > BRIDGE_LIMITS.allWaitingBytes) {
       this.tally.add('bridgeDropped');
       return;
     }
-    client.sentBytes += bytes.length + HEADER_BYTES;
-    this.#waitingBytes += bytes.length;
+    client.sentBytes += cost;
+    this.#waitingBytes += cost;
     client.link.send(bytes);
   }
 
@@ -149,6 +151,7 @@ export class Bridge {
   handleTick(): void {
     const now = this.#parts.host.now();
     this.#waitingBytes = 0;
+    for (const { link } of this.#leaving) this.#waitingBytes += link.bufferedBytes;
     for (const client of this.#clients.values()) {
       const { link } = client;
       const waiting = link.bufferedBytes;
@@ -247,10 +250,12 @@ export class Bridge {
 
   #close(client: Client, code: number, reason: string): void {
     this.#forget(client);
+    this.#leaving.add(client);
     client.link.close(code, reason);
   }
 
   #handleClosed(client: Client, _end: WebSocketEnd): void {
+    this.#leaving.delete(client);
     this.#forget(client);
   }
 

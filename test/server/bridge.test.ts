@@ -1,6 +1,7 @@
 /** The beacon's WebSocket road, without sockets: who is let in, who has to go, and why. */
 import { expect, test } from 'vitest';
 import type { Host, ServerWebSocketHandler, ServerWebSocketLink } from '../../src/carrier/host.ts';
+import { WAITING_MESSAGE_BYTES } from '../../src/config.ts';
 import { Beacon } from '../../src/server/beacon.ts';
 import { BRIDGE_LIMITS, Bridge } from '../../src/server/bridge.ts';
 import { emitDiscover, emitPunchRequest, writeRelayHeader } from '../../src/wire/beacon.ts';
@@ -322,7 +323,7 @@ test('what a full link does not take is dropped, and one that takes nothing is c
   expect([b.frames.length, rig.count('bridgeDropped')]).toEqual([1, 1]);
   rig.elapse(9_000);
   expect(b.closed).toEqual([]);
-  b.bufferedBytes -= 6;
+  b.bufferedBytes -= 6 + WAITING_MESSAGE_BYTES;
   a.handler.message(relay(1, 2, 'cc'));
   rig.elapse(1_000);
   expect([b.frames.length, b.closed]).toEqual([2, []]);
@@ -339,6 +340,31 @@ test('all links together do not hold more than their share', () => {
   for (const one of crowd) one.bufferedBytes = BRIDGE_LIMITS.waitingBytes;
   const b = rig.proven(2);
   rig.elapse(1_000);
+  a.handler.message(relay(1, 2, 'aa'));
+  expect([b.frames.length, rig.count('bridgeDropped')]).toEqual([0, 1]);
+});
+
+test('what waits for links that were closed counts until they are gone', () => {
+  const rig = new Rig();
+  const [a, b] = [rig.proven(1), rig.proven(2)];
+  const crowd = Array.from({ length: 65 }, () => rig.connect());
+  for (const one of crowd) {
+    one.handler.message('no proof');
+    one.bufferedBytes = BRIDGE_LIMITS.waitingBytes;
+  }
+  rig.elapse(1_000);
+  a.handler.message(relay(1, 2, 'aa'));
+  expect([b.frames.length, rig.count('bridgeDropped')]).toEqual([0, 1]);
+  for (const one of crowd) one.handler.closed({ code: 1006, reason: '' });
+  rig.elapse(1_000);
+  a.handler.message(relay(1, 2, 'aa'));
+  expect(b.frames.length).toBe(1);
+});
+
+test('short messages are charged what it costs to keep them', () => {
+  const rig = new Rig();
+  const [a, b] = [rig.proven(1), rig.proven(2)];
+  b.bufferedBytes = BRIDGE_LIMITS.waitingBytes - 300;
   a.handler.message(relay(1, 2, 'aa'));
   expect([b.frames.length, rig.count('bridgeDropped')]).toEqual([0, 1]);
 });

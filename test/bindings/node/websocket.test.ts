@@ -84,6 +84,14 @@ async function dial({ answer, builtIn }: Way): Promise<Pair> {
   return { near, far };
 }
 
+test('messages that wait are charged more than their bytes, and nothing once they were taken', async () => {
+  const { near, far } = await dial({});
+  for (let i = 0; i < 1_000; i++) far.link.send(Uint8Array.of(i));
+  expect(far.link.bufferedBytes).toBeGreaterThan(1_000 * 300);
+  await eventually(() => near.messages.length === 1_000);
+  expect(far.link.bufferedBytes).toBe(0);
+});
+
 describe.each(CLASSES)('with %s', (_, builtIn) => {
   test('messages keep their borders, their kind and their order, both ways', async () => {
     const { near, far } = await dial({ builtIn });
