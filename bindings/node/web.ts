@@ -16,6 +16,8 @@ import type {
 import { TIMERS, WAITING_MESSAGE_BYTES } from '../../src/config.ts';
 
 const HEADER_BYTES = 8_192;
+/** Frames of one message. Browsers and proxies make few: of the longest message, 1 KiB each. */
+const MAX_PARTS = 256;
 /** RFC 6455 §5.2. */
 const HEADER_MAX_BYTES = 14;
 const NORMAL = 1000;
@@ -100,6 +102,9 @@ export class WebServer {
         clientTracking: false,
         perMessageDeflate: false,
         maxPayload,
+        // A part keeps what it was read with, 64 KiB at most: so many small ones must not stand for one message.
+        maxFragments: MAX_PARTS,
+        maxBufferedChunks: MAX_PARTS * 4,
         handleProtocols: (offered) => (offered.has(protocol) ? protocol : false),
       });
       this.#servers.set(maxPayload, server);

@@ -84,6 +84,18 @@ async function dial({ answer, builtIn }: Way): Promise<Pair> {
   return { near, far };
 }
 
+test('a message in more parts than anybody needs ends the link, one in many does not', async () => {
+  const { near, far } = await dial({ builtIn: WebSocket });
+  const socket = new WebSocket(near.url, 'pilot.v1');
+  const ended = new Promise<number>((resolve) => socket.once('close', resolve));
+  await new Promise((resolve) => socket.once('open', resolve));
+  for (let i = 1; i <= 256; i++) socket.send(Uint8Array.of(i), { fin: i === 256 });
+  await eventually(() => far.messages.length === 1);
+  for (let i = 1; i <= 257; i++) socket.send(Uint8Array.of(i), { fin: i === 257 });
+  expect(await ended).toBe(1008);
+  expect(far.messages.map((message) => message.length)).toEqual([256]);
+});
+
 test('messages that wait are charged more than their bytes, and nothing once they were taken', async () => {
   const { near, far } = await dial({});
   for (let i = 0; i < 1_000; i++) far.link.send(Uint8Array.of(i));
