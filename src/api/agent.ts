@@ -58,7 +58,7 @@ export class Agent {
    * Registers and begins to listen. Bindings export it without the first argument.
    *
    * @throws PilotError `RENDEZVOUS_UNREACHABLE`, `NOT_SUPPORTED` (no WebSockets there), `TLS_PIN_MISMATCH`, `INSECURE`, `IDENTITY_IN_USE`, `IDENTITY_INVALID`,
-   *   `ALREADY_EXISTS` (the host name). TypeError for options of the wrong form.
+   *   `ALREADY_EXISTS` (the host name is taken), `REGISTRY_REFUSED` (it is none). TypeError for options of the wrong form.
    */
   static async start(runtime: AgentRuntime, options: AgentOptions): Promise<Agent> {
     options.signal?.throwIfAborted();
@@ -320,7 +320,7 @@ export class Agent {
       signal,
       timeoutError: () =>
         new PilotError('RENDEZVOUS_UNREACHABLE', `Cannot register: no answer within ${timeoutMs} ms`, {
-          hint: 'is the rendezvous running, and is the URL right?',
+          hint: silenceHint(options.rendezvous),
         }),
     };
     await waitFor(wait, (done) => {
@@ -386,8 +386,7 @@ export class Agent {
       case 'registered':
         this.#hostname = event.hostname;
         if (event.hostnameError !== undefined) {
-          const error = new PilotError('ALREADY_EXISTS', `Cannot use the host name: ${event.hostnameError}`);
-          this.#startError = error;
+          this.#startError = hostnameRefused(event.hostnameError);
           this.#tell({ level: 'warning', code: 'hostnameRefused', facts: { message: event.hostnameError } });
         }
         this.#stateChanged();
@@ -465,4 +464,17 @@ function checkPort(port: number): void {
 
 function portInUse(port: number): PilotError {
   return new PilotError('PORT_IN_USE', `Cannot listen on port ${port}: this agent does already`);
+}
+
+/** A certificate that was refused and a server that is away look the same from here; what the URL lacks does not. */
+function silenceHint(url: string): string {
+  const needsTrust = /^(pilots|wss):/.test(url) && !url.includes('#sha256=');
+  const certificate = 'without #sha256=… in the URL the system must trust its certificate';
+  return `is the rendezvous running, and is the URL right?${needsTrust ? ` ${certificate}` : ''}`;
+}
+
+/** The rendezvous registers an agent without its name, and says why in words only. */
+function hostnameRefused(why: string): PilotError {
+  const code = /already/i.test(why) ? 'ALREADY_EXISTS' : 'REGISTRY_REFUSED';
+  return new PilotError(code, `Cannot use the host name: ${why}`, { hint: 'take another host name' });
 }

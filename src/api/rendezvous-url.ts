@@ -44,7 +44,7 @@ export function parseRendezvousUrl(
   const isSecure = scheme === 'pilots' || scheme === 'wss';
   const port = digits === undefined && scheme !== '' ? (isSecure ? 443 : 80) : Number(digits);
   if (!(port > 0 && port <= 0xffff)) {
-    const wanted = 'pilot://host:port, pilots://host:port, or wss://host';
+    const wanted = 'pilot://host:port, pilots://host:port, or wss://host; a pin is #sha256= and 64 hex digits';
     throw new TypeError(`Cannot read rendezvous URL ${JSON.stringify(url)}: want ${wanted}`);
   }
   const host = bracketed.replace(/^\[|\]$/g, '');

@@ -14,10 +14,11 @@ const NODE = /^\d{1,10}$/;
 /**
  * Reads `0:0000.0000.0002`, `2` or `bob`, in this order.
  *
- * @throws PilotError `ADDRESS_INVALID` or `ADDRESS_NETWORK_MISMATCH`
+ * @throws PilotError `ADDRESS_INVALID` or `ADDRESS_NETWORK_MISMATCH`. TypeError for what is no text, such as a number.
  */
 export function parseTarget(target: string | Address): Target {
   if (target instanceof Address) return { kind: 'node', network: target.network, node: target.node };
+  if (typeof target !== 'string') throw new TypeError(`Cannot read ${String(target)}: want a text, as in "bob" or "2"`);
   if (target.includes(':')) return parseTarget(Address.parse(target));
   if (NODE.test(target) && Number(target) <= 0xffff_ffff) return { kind: 'node', network: 0, node: Number(target) };
   if (NAME.test(target)) return { kind: 'name', name: target };
@@ -29,9 +30,10 @@ export function parseTarget(target: string | Address): Target {
 /**
  * Reads a target with a port behind the last colon: `bob:1000`, `2:1000`, `0:0000.0000.0002:1000`.
  *
- * @throws TypeError when there is no port: there is no default.
+ * @throws TypeError when it is no text, or there is no port: there is no default.
  */
 export function parseTargetPort(text: string): { target: Target; port: number } {
+  if (typeof text !== 'string') throw new TypeError(`Cannot read ${String(text)}: want a text, as in "bob:1000"`);
   const at = text.lastIndexOf(':');
   const port = at < 0 ? undefined : parsePort(text.slice(at + 1));
   if (port === undefined) throw new TypeError(`Cannot read ${JSON.stringify(text)}: want a port, as in "bob:1000"`);

@@ -42,6 +42,7 @@ test('a host name belongs to one agent', async () => {
   const server = await rendezvous();
   await agent(server.url, { hostname: 'bob' });
   expect(await codeOf(agent(server.url, { hostname: 'bob' }))).toBe('ALREADY_EXISTS');
+  expect(await codeOf(agent(server.url, { hostname: 'Bob!' }))).toBe('REGISTRY_REFUSED');
   const other = await agent(server.url, { hostname: 'carol' });
   expect(other.hostname).toBe('carol');
 });
