@@ -133,6 +133,9 @@ function inUse(identity: string, cause: PilotError): PilotError {
   return new PilotError(
     'IDENTITY_IN_USE',
     `Cannot start an agent as "${identity}": an agent with this identity runs already, perhaps \`pilotwire up\``,
-    { cause, hint: 'take another with --identity NAME (a new name makes a new identity), or stop the one that runs' },
+    {
+      cause,
+      hint: 'this needs an agent of its own: stop the one that runs, or take another with --identity NAME (a new name makes a new identity)',
+    },
   );
 }

@@ -68,6 +68,14 @@ const HINTS: { readonly [code in ErrorCode]?: string } = {
   NOT_TRUSTED_OR_SILENT: 'unreachable, or it does not trust you: ask with `pilotwire handshake`',
 };
 
+/** What to do next, where the error does not say. */
+const NEXT: { readonly [code in ErrorCode]?: string } = {
+  NOT_FOUND:
+    'private names show themselves to those who are trusted: take a node id; `pilotwire pending` lists requests',
+  PORT_IN_USE: 'take another port, or stop the program that has it',
+  TLS_PIN_MISMATCH: 'take the URL that the rendezvous prints; if it is that one, somebody else answers there',
+};
+
 /** A failure of the command line itself: a word that it cannot read, or nobody to talk to. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
@@ -84,7 +92,7 @@ export class CommandError extends Error {
 /** Reads whatever was thrown. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof PilotError) {
-    const hint = `${HINTS[error.code] ?? error.hint ?? ERROR_CODES[error.code].meaning} [${error.code}]`;
+    const hint = `${HINTS[error.code] ?? error.hint ?? NEXT[error.code] ?? ERROR_CODES[error.code].meaning} [${error.code}]`;
     return { code: FAILURE_CODES[error.code], message: error.message, hint };
   }
   if (error instanceof CommandError) {

@@ -48,7 +48,8 @@ export const recv: Command = {
       START_MS,
     );
     const isShort = messages.length < wanted;
-    const summary = isShort ? `Time is up: ${count(messages.length, 'message')} of ${wanted}` : '';
+    const why = call.system.signal.aborted ? 'Stopped' : 'Time is up';
+    const summary = isShort ? `${why}: ${count(messages.length, 'message')} of ${wanted}` : '';
     await output.succeed({ messages, timeout: isShort }, summary);
   },
 };

@@ -16,7 +16,8 @@ import { untilStopped } from './stop.ts';
 export const up: Command = {
   name: 'up',
   usage: '',
-  summary: 'run an agent until ^C; other commands then speak to it',
+  summary: 'run an agent until ^C; info, peers, connections and the commands for trust then speak to it',
+  details: 'Other commands start an agent of their own, and so need another --identity while this one runs.',
   returns: 'node_id, address, hostname, identity, pid, socket',
   flags: [
     ...AGENT_FLAGS,

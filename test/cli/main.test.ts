@@ -67,6 +67,16 @@ describe('error codes', () => {
     expect(hint).toMatch(new RegExp(`\\[${ours}\\]$`));
   });
 
+  test.each(['NOT_FOUND', 'PORT_IN_USE', 'TLS_PIN_MISMATCH'] as const)(
+    'the hint of %s says what to do, unless the error itself does',
+    async (ours) => {
+      const hintOf = async (error: Error): Promise<unknown> =>
+        (JSON.parse((await runHere(['find', 'bob', '--json'], failing(error))).err) as { hint: string }).hint;
+      expect(await hintOf(pilotError(ours))).not.toContain(ERROR_CODES[ours].meaning);
+      expect(await hintOf(pilotError(ours, 'do that'))).toBe(`do that [${ours}]`);
+    },
+  );
+
   test("misuse of the API is the user's word; what is wrong inside is not", async () => {
     const { err } = await runHere(['find', 'bob', '--json'], failing(new TypeError('Cannot read rendezvous URL "x"')));
     expect(JSON.parse(err)).toMatchObject({ code: 'invalid_argument' });

@@ -288,7 +288,8 @@ describe('the end', () => {
     expect(out).toMatch(/\d+ pings?, \d+ answers?: least/);
     const receiving = start(as('erin', 'recv', '1000', '--timeout', '1h'), environment);
     await expect.poll(() => receiving.err, { timeout: 10_000 }).toContain('Listening');
-    expect((await receiving.stop()).code).toBe(0);
+    const stopped = await receiving.stop();
+    expect([stopped.code, stopped.out + stopped.err]).toEqual([0, expect.stringContaining('Stopped: 0 messages of 1')]);
   });
 
   test('SIGTERM and SIGINT end `up` in order: exit 0, no socket, no lock', async () => {
@@ -333,5 +334,8 @@ test('`rendezvous --tls` pins its certificate in the URL, and agents hold it to 
   const wrong = url.replace(/.$/, (digit) => (digit === '0' ? '1' : '0'));
   const refused = await failureOf(['info', '--identity', 'grace', '--rendezvous', wrong], {});
   expect(refused).toMatchObject({ code: 'connection_failed', hint: expect.stringContaining('[TLS_PIN_MISMATCH]') });
+  const bare = url.replace(/#.*$/, '');
+  const unpinned = await failureOf(['info', '--identity', 'grace', '--rendezvous', bare, '--timeout', '1s'], {});
+  expect(unpinned).toMatchObject({ code: 'connection_failed', hint: expect.stringContaining('#sha256=') });
   expect((await secure.stop()).code).toBe(0);
 });
