@@ -21,6 +21,7 @@ const MAX_PARTS = 256;
 /** RFC 6455 §5.2. */
 const HEADER_MAX_BYTES = 14;
 const NORMAL = 1000;
+const WANTED = { status: 426, text: 'WebSocket wanted' } as const;
 
 /** Who is behind a socket, and whom to tell that it carries a WebSocket now. */
 interface Guest {
@@ -42,10 +43,11 @@ export class WebServer {
     this.#package = ws;
     this.#http = createServer({ maxHeaderSize: HEADER_BYTES }, (request, response) => {
       const answer = this.#acceptor.request(this.#read(request, false));
-      const { status, text } = 'status' in answer ? answer : { status: 426, text: 'WebSocket wanted' };
+      const { status, text, headers } = 'status' in answer ? answer : { ...WANTED, headers: undefined };
       const upgrade = status === 426 ? { upgrade: 'websocket', connection: 'upgrade, close' } : { connection: 'close' };
-      const body = `${text}\n`;
-      response.writeHead(status, { 'content-type': 'text/plain', 'content-length': body.length, ...upgrade });
+      const body = Buffer.from(`${text}\n`);
+      const described = { 'content-type': 'text/plain', ...headers, 'content-length': body.length };
+      response.writeHead(status, { ...described, ...upgrade });
       response.end(body);
     });
     this.#http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -70,7 +72,7 @@ export class WebServer {
     const isWebSocket = request.headers.upgrade?.toLowerCase() === 'websocket';
     const answer = this.#acceptor.request(this.#read(request, isWebSocket));
     if ('status' in answer || !isWebSocket) {
-      const { status, text } = 'status' in answer ? answer : { status: 426, text: 'WebSocket wanted' };
+      const { status, text } = 'status' in answer ? answer : WANTED;
       socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n\r\n${text}\n`);
       return;
     }

@@ -212,9 +212,15 @@ export interface WebRequest {
   readonly forwardedFor: string | undefined;
 }
 
-/** A document that ends the link, or the other end of a WebSocket. */
+/** A text that GET is answered with, and the headers that go before it, `content-type` among them. */
+export interface WebDocument {
+  readonly text: string;
+  readonly headers: { readonly [name: string]: string };
+}
+
+/** A document that ends the link, plain text unless its headers say otherwise; or the other end of a WebSocket. */
 export type WebAnswer =
-  | { readonly status: number; readonly text: string }
+  | { readonly status: number; readonly text: string; readonly headers?: WebDocument['headers'] }
   | {
       /** A longer message closes the link with 1009. */
       readonly maxMessageBytes: number;

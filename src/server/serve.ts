@@ -2,7 +2,7 @@
  * A rendezvous on a runtime's sockets, or on a virtual world's: the registry on a TCP port, its beacon on a UDP port
  * beside it. All decisions are in registry/ and beacon.ts; here the parts are put together.
  */
-import type { Host, LinkServer, MaybePromise, Timer } from '../carrier/host.ts';
+import type { Host, LinkServer, MaybePromise, Timer, WebDocument } from '../carrier/host.ts';
 import { fromBase64 } from '../wire/base64.ts';
 import { formatHostPort } from '../wire/host-port.ts';
 import type { BeaconCount, BeaconOptions, EndpointAuthority } from './beacon.ts';
@@ -48,6 +48,8 @@ export interface RendezvousOptions {
   /** Most WebSockets at a time, default 10 000, and from one address, default 64. */
   readonly webLinks?: number;
   readonly webLinksPerHost?: number;
+  /** What GET is answered with besides, by path, such as `/`. */
+  readonly documents?: ReadonlyMap<string, WebDocument>;
 }
 
 /** Counters by reason; only those that are not zero. */
@@ -138,8 +140,10 @@ class Rendezvous implements RendezvousServer {
       onHeard: () => this.#beacon.flush(),
     });
     const { webLinks = WEB_LINKS, webLinksPerHost: linksPerHost = WEB_LINKS_PER_HOST } = options;
+    const { documents = new Map() } = options;
     const ownNames = [this.#listenHost, options.advertiseHost ?? ''].map((name) => name.toLowerCase());
-    this.#web = new Web({ allowedOrigins, ownNames, trustsProxy, links: webLinks, linksPerHost }, () =>
+    const limits = { links: webLinks, linksPerHost };
+    this.#web = new Web({ allowedOrigins, ownNames, trustsProxy, ...limits, documents }, () =>
       this.#links === undefined ? undefined : { bridge: this.#bridge, registry: this.#links },
     );
   }

@@ -10,6 +10,7 @@ import type {
   ServerWebSocketLink,
   WebAcceptor,
   WebAnswer,
+  WebDocument,
   WebRequest,
 } from '../carrier/host.ts';
 import { COMPAT_MESSAGE_BYTES, WEB_CLOSE, WEB_PATH, WEB_PROTOCOL } from '../wire/compat.ts';
@@ -42,6 +43,8 @@ export interface WebOptions {
   readonly links: number;
   /** Per address; this machine's own may have a hundred times as many. */
   readonly linksPerHost: number;
+  /** What else GET finds, by path. Paths of the protocol come first. */
+  readonly documents: ReadonlyMap<string, WebDocument>;
 }
 
 /** Where requests go. Undefined while the server starts. */
@@ -86,7 +89,10 @@ export class Web implements WebAcceptor {
     const targets = this.#targets();
     const { path } = request;
     if (path === WEB_PATH.health) return { status: 200, text: 'ok' };
-    if (path !== WEB_PATH.beacon && path !== WEB_PATH.registry) return this.#refuse('webNotFound', 404, 'not found');
+    if (path !== WEB_PATH.beacon && path !== WEB_PATH.registry) {
+      const document = request.isWebSocket ? undefined : this.#options.documents.get(path);
+      return document === undefined ? this.#refuse('webNotFound', 404, 'not found') : { status: 200, ...document };
+    }
     if (!request.isWebSocket) return this.#refuse('webPlain', 426, 'this is a WebSocket');
     if (!this.#isAllowed(request)) return this.#refuse('webOriginRefused', 403, 'origin not allowed');
     if (targets === undefined || this.#links >= this.#options.links) return this.#refuse('webFull', 503, 'full');

@@ -116,6 +116,23 @@ async function get(server: RendezvousServer, path: string): Promise<string> {
   return `${text.split('\r\n', 1)[0]} | ${text.split('\r\n\r\n')[1]?.trim()}`;
 }
 
+test('documents have their headers, are no WebSockets, and hide no path of the protocol', async () => {
+  const document = (text: string) => ({ text, headers: { 'content-type': 'text/html; charset=utf-8' } });
+  const documents = new Map([
+    ['/', document('grüße')],
+    ['/health', document('not me')],
+    ['/v1/compat', document('not me')],
+  ]);
+  const server = await serve({ documents });
+  const response = await fetch(`http://127.0.0.1:${server.port}/?a=b`);
+  expect(response.headers.get('content-type')).toBe('text/html; charset=utf-8');
+  expect(await response.text()).toBe('grüße\n');
+  expect(await get(server, '/health')).toBe('HTTP/1.1 200 OK | ok');
+  expect(await get(server, '/v1/compat')).toContain('426 Upgrade Required');
+  expect(await get(server, '/other')).toContain('404 Not Found');
+  expect((await new Client(server, '/').opened()).status).toBe(404);
+});
+
 test('the one port has HTTP, WebSockets and the registry over TCP', async () => {
   const server = await serve();
   expect(await get(server, '/health')).toBe('HTTP/1.1 200 OK | ok');
