@@ -11,6 +11,7 @@ import type { Millis } from '../../src/config.ts';
 import { VERSION } from '../../src/version.ts';
 import { runChild } from './demo/child.ts';
 import { runDemo } from './demo/index.ts';
+import { readDemoPage } from './demo/page.ts';
 import { Agent } from './index.ts';
 import { connectControl, listenControl } from './ipc.ts';
 import { serveRendezvous } from './server.ts';
@@ -61,7 +62,8 @@ function createSystem(): System {
     writeError: (text) => write(process.stderr, text),
     input: () => process.stdin,
     startAgent: (options) => Agent.start({ ...options, home }),
-    serveRendezvous,
+    serveRendezvous: async ({ hasDemoPage, ...options }) =>
+      await serveRendezvous(hasDemoPage === true ? { ...options, documents: await readDemoPage() } : options),
     listenControl,
     connectControl,
   };

@@ -37,6 +37,7 @@ const FLAGS: readonly Flag[] = [
   { name: 'beacon-secret', value: 'SECRET', about: 'allows other beacons to join' },
   { name: 'strict-directory', about: 'private agents are hidden from all but those they trust' },
   { name: 'strict-registration', about: 'only signed registrations' },
+  { name: 'demo-page', about: 'also serve a page on which people try it: chat and files between two browsers' },
   { name: 'stale', value: 'DURATION', about: 'how long an agent may be silent; default 30m' },
 ];
 
@@ -45,13 +46,14 @@ export const rendezvous: Command = {
   name: 'rendezvous',
   usage: '',
   summary: 'serve a registry and a beacon until ^C; prints the URL first',
-  returns: 'url, webUrl, port, beaconPort, pid',
+  returns: 'url, webUrl, pageUrl (with --demo-page), port, beaconPort, pid',
   flags: FLAGS,
   async run(call: Call): Promise<void> {
     call.arguments.atMost(0);
-    const server = await call.system.serveRendezvous(choiceOf(call));
+    const choice = choiceOf(call);
+    const server = await call.system.serveRendezvous(choice);
     try {
-      await tell(call, server);
+      await tell(call, server, choice.hasDemoPage === true);
       await untilStopped(call.system.signal);
     } finally {
       await server.close();
@@ -85,6 +87,7 @@ function choiceOf({ arguments: words, system }: Call): RendezvousChoice {
     ...(beaconSecret === undefined ? {} : { beaconSecret }),
     strictDirectory: words.isSet('strict-directory'),
     strictRegistration: words.isSet('strict-registration'),
+    ...(words.isSet('demo-page') ? { hasDemoPage: true } : {}),
     staleMs: words.duration('stale', STALE_MS),
   };
 }
@@ -104,13 +107,16 @@ function portOf(name: string, fallback: number, words: Call['arguments']): numbe
 }
 
 /** The URL stands alone on the first line, so that a script can take it. */
-async function tell({ output, system }: Call, server: RendezvousServer): Promise<void> {
+async function tell({ output, system }: Call, server: RendezvousServer, hasDemoPage: boolean): Promise<void> {
   const { url, webUrl, port, beaconPort } = server;
-  await output.succeed({ url, webUrl, port, beaconPort, pid: system.pid }, url);
+  // A pin is for agents; browsers go by their own list of certificates.
+  const page = hasDemoPage ? { pageUrl: `${webUrl.replace(/^ws/, 'http').replace(/#.*$/, '')}/` } : {};
+  await output.succeed({ url, webUrl, ...page, port, beaconPort, pid: system.pid }, url);
   const rows = [
     ['registry', `TCP port ${port}`],
     ['beacon', `UDP port ${beaconPort}`],
     ['WebSockets', webUrl],
+    ...(page.pageUrl === undefined ? [] : [['page', page.pageUrl]]),
     ['next', `pilotwire up --rendezvous '${url}' --identity NAME --hostname NAME`],
   ];
   await output.note(alignColumns(rows));

@@ -12,6 +12,8 @@ export interface RendezvousChoice extends Omit<RendezvousOptions, 'tls'> {
   /** TLS beside plaintext; the certificate is made once and kept in `directory`, or is in files. */
   readonly tls?: true | { readonly certificateFile: string; readonly keyFile: string };
   readonly directory?: string;
+  /** Serve the page by which people try it, too. */
+  readonly hasDemoPage?: boolean;
 }
 
 /** Words, text, input, agents, servers and the control socket. */
