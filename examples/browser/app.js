@@ -17,6 +17,8 @@ const peers = new Map();
 let agent;
 let chat;
 let chosen;
+/** One start after the other: two at a time would be two agents. */
+let starting = Promise.resolve();
 
 /** Starts an agent, or starts it again with another name. The tab keeps its key, and so its address. */
 async function start(name) {
@@ -115,7 +117,7 @@ function drawRequests(requests) {
         { className: 'line' },
         button('Approve', '', async () => {
           await agent.trust.approve(address);
-          if (chosen === undefined) choose(address);
+          if (chosen === undefined) talkTo(address);
         }),
         button('Reject', 'quiet', () => agent.trust.reject(address)),
       ),
@@ -164,7 +166,7 @@ async function nameOf(address, peer) {
 function drawPeers(list) {
   $('no-peers').hidden = list.length > 0;
   keep($('peers'), list, (address) =>
-    make('li', {}, make('button', { type: 'button', className: 'peer', onclick: () => choose(address) })),
+    make('li', {}, make('button', { type: 'button', className: 'peer', onclick: () => talkTo(address) })),
   );
   for (const address of list) drawPeer(address);
 }
@@ -195,6 +197,11 @@ function choose(address) {
   drawPeer(address);
   $('path').textContent = $('rtt').textContent = '…';
   look();
+}
+
+/** Chosen by hand: then the hand goes on there. A choice of the page's own must not take the focus from where it is. */
+function talkTo(address) {
+  choose(address);
   $('line').focus();
 }
 
@@ -285,7 +292,7 @@ function bytes(size) {
 /** One after the other: they share the road. */
 async function sendAll(files) {
   const peer = chosen;
-  if (peer === undefined) return;
+  if (peer === undefined || agent === undefined) return;
   for (const file of files) {
     const news = listed({ peer, name: file.name, size: file.size, isMine: true });
     try {
@@ -302,6 +309,10 @@ async function ask(target, why) {
     news.textContent = text;
     news.classList.toggle('is-bad', isBad);
   };
+  if (agent === undefined) {
+    tell('This page is not connected to its rendezvous.', true);
+    return;
+  }
   try {
     tell(`Asking ${target} …`);
     const status = await agent.trust.request(target, why);
@@ -327,7 +338,7 @@ function onSubmit(id, handle) {
 
 onSubmit('name-form', () => {
   $('failure').hidden = true;
-  start($('name').value.trim()).catch(restartFailed);
+  restart($('name').value.trim());
 });
 onSubmit('ask-form', () => ask($('target').value.trim(), $('why').value.trim()));
 onSubmit('chat-form', async () => {
@@ -364,10 +375,13 @@ for (const name of ['dragover', 'drop']) document.addEventListener(name, (event)
 setInterval(look, LOOK_MS);
 
 /** A name that is taken leaves a page that works without one. */
-function restartFailed(error) {
-  fail(error);
-  show('Not started', 'is-bad');
-  if (error.code === 'ALREADY_EXISTS') start('').catch(fail);
+function restart(name) {
+  const failed = (error) => {
+    fail(error);
+    show('Not started', 'is-bad');
+    if (error.code === 'ALREADY_EXISTS' && name !== '') restart('');
+  };
+  starting = starting.then(() => start(name)).catch(failed);
 }
 
-start(sessionStorage.getItem(NAME_KEY) ?? '').catch(restartFailed);
+restart(sessionStorage.getItem(NAME_KEY) ?? '');

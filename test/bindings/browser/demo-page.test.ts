@@ -1,6 +1,9 @@
 /** The page of `pilotwire rendezvous --demo-page`, as people meet it: two browsers, the command's own server, its files. */
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Running, start } from '../../cli/processes.ts';
@@ -92,6 +95,18 @@ test('a fixed list of files with their types and the policy of the README, and n
   ]) {
     expect([path, (await get(path)).status]).toEqual([path, 404]);
   }
+});
+
+test('the package has every file of the page', () => {
+  const words = ['pack', '--dry-run', '--json', '--ignore-scripts'];
+  const cwd = fileURLToPath(new URL('../../..', import.meta.url));
+  const [{ files }] = JSON.parse(
+    execFileSync('npm', words, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }),
+  );
+  const paths = (files as { path: string }[]).map(({ path }) => path);
+  const page = readdirSync(join(cwd, 'examples/browser')).map((name) => `examples/browser/${name}`);
+  expect(page).toContain('examples/browser/index.html');
+  expect(paths).toEqual(expect.arrayContaining([...page, 'dist/browser.js']));
 });
 
 test('without the flag there is no page', async () => {
