@@ -285,6 +285,7 @@ function hint(text) {
 }
 
 function bytes(size) {
+  if (size < 1_000) return `${size} B`;
   const [unit, divisor] = size < 1_000_000 ? ['KB', 1_000] : ['MB', 1_000_000];
   return `${(size / divisor).toFixed(1)} ${unit}`;
 }
