@@ -16,7 +16,7 @@ import {
   WEB_CLOSE,
 } from '../wire/compat.ts';
 import type { Beacon, EndpointAuthority } from './beacon.ts';
-import { Budget } from './budget.ts';
+import { Budget, sourceOf } from './budget.ts';
 import { Tally } from './tally.ts';
 
 /** What is counted of clients: how they came, and why they had to go. */
@@ -205,7 +205,7 @@ export class Bridge {
       return;
     }
     client.isVerifying = true;
-    if (!this.#verifications.take(host.now(), client.host, client.isTrusted)) {
+    if (!this.#verifications.take(host.now(), sourceOf(client.host), client.isTrusted)) {
       this.#refuse(client, 'bridgeVerifyBudget', WEB_CLOSE.busy);
       return;
     }

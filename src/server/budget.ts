@@ -5,13 +5,26 @@
  */
 import { Buckets } from '../budget.ts';
 import { type Millis, STRANGER, TRUSTED } from '../config.ts';
+import { ipBytes, ipText } from '../wire/host-port.ts';
 
+const NETWORK_BYTES = 8;
 /** What a trusted source may do, as a multiple of what others may. */
 export const TRUSTED_FACTOR = 100;
 
 /** Whether an address is this machine's own. @param host - Canonical text. */
 export function isLocalHost(host: string): boolean {
   return host === '::1' || host.startsWith('127.');
+}
+
+/**
+ * Whom an address counts as: of IPv6, the network of 64 bits that one subscriber has at least (RFC 6177 §2).
+ *
+ * @param host - Canonical text.
+ */
+export function sourceOf(host: string): string {
+  if (!host.includes(':') || isLocalHost(host)) return host;
+  const bytes = ipBytes(host);
+  return bytes === undefined ? host : `${ipText(bytes.fill(0, NETWORK_BYTES))}/64`;
 }
 
 /** A bucket per source and kind of source, at most `capacity` of each kind. */

@@ -45,7 +45,7 @@ export interface RendezvousOptions {
   readonly allowedOrigins?: readonly string[];
   /** Believe `X-Forwarded-For` of a proxy on this machine. Default false. */
   readonly trustProxy?: boolean;
-  /** Most WebSockets at a time, default 10 000, and from one address, default 64. */
+  /** Most WebSockets at a time, default 10 000, and from one address, or /64 of IPv6, default 64. */
   readonly webLinks?: number;
   readonly webLinksPerHost?: number;
   /** What GET is answered with besides, by path, such as `/`. */

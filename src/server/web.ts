@@ -17,7 +17,7 @@ import { COMPAT_MESSAGE_BYTES, WEB_CLOSE, WEB_PATH, WEB_PROTOCOL } from '../wire
 import { ipBytes, ipText } from '../wire/host-port.ts';
 import { FRAME_PREFIX_BYTES, frame } from '../wire/registry.ts';
 import type { Bridge } from './bridge.ts';
-import { isLocalHost, TRUSTED_FACTOR } from './budget.ts';
+import { isLocalHost, sourceOf, TRUSTED_FACTOR } from './budget.ts';
 import type { RegistryLinks } from './links.ts';
 import { LINK_LIMITS } from './registry/session.ts';
 import { Tally } from './tally.ts';
@@ -41,7 +41,7 @@ export interface WebOptions {
   /** Whether a proxy on this machine tells the truth in `X-Forwarded-For`. */
   readonly trustsProxy: boolean;
   readonly links: number;
-  /** Per address; this machine's own may have a hundred times as many. */
+  /** Per address, of IPv6 per /64; this machine's own may have a hundred times as many. */
   readonly linksPerHost: number;
   /** What else GET finds, by path. Paths of the protocol come first. */
   readonly documents: ReadonlyMap<string, WebDocument>;
@@ -70,7 +70,7 @@ export class Web implements WebAcceptor {
   readonly tally: Tally<WebCount> = new Tally<WebCount>();
   readonly #options: WebOptions;
   readonly #targets: () => WebTargets | undefined;
-  readonly #perHost = new Map<string, number>();
+  readonly #perSource = new Map<string, number>();
   readonly #registryLinks = new Set<RegistryWebLink>();
   #links = 0;
 
@@ -98,14 +98,15 @@ export class Web implements WebAcceptor {
     if (targets === undefined || this.#links >= this.#options.links) return this.#refuse('webFull', 503, 'full');
     const caller = this.#callerOf(request);
     const limit = this.#options.linksPerHost * (caller.isTrusted ? TRUSTED_FACTOR : 1);
-    if ((this.#perHost.get(caller.host) ?? 0) >= limit) return this.#refuse('webHostFull', 429, 'too many links');
+    const source = sourceOf(caller.host);
+    if ((this.#perSource.get(source) ?? 0) >= limit) return this.#refuse('webHostFull', 429, 'too many links');
     const isBeacon = path === WEB_PATH.beacon;
     return {
       maxMessageBytes: isBeacon ? COMPAT_MESSAGE_BYTES : LINK_LIMITS.requestBytes,
       protocol: WEB_PROTOCOL,
       accept: (link) =>
         this.#counted(
-          caller.host,
+          source,
           isBeacon ? targets.bridge.accept(link, caller) : this.#acceptRegistry(targets.registry, link, caller),
         ),
     };
@@ -150,18 +151,18 @@ export class Web implements WebAcceptor {
     return { host: client, port, isTrusted: isLocalHost(client) };
   }
 
-  #counted(host: string, handler: ServerWebSocketHandler): ServerWebSocketHandler {
+  #counted(source: string, handler: ServerWebSocketHandler): ServerWebSocketHandler {
     this.#links += 1;
-    this.#perHost.set(host, (this.#perHost.get(host) ?? 0) + 1);
+    this.#perSource.set(source, (this.#perSource.get(source) ?? 0) + 1);
     return {
       open: () => handler.open(),
       message: (message) => handler.message(message),
       alive: () => handler.alive(),
       closed: (end) => {
         this.#links -= 1;
-        const left = (this.#perHost.get(host) ?? 1) - 1;
-        if (left === 0) this.#perHost.delete(host);
-        else this.#perHost.set(host, left);
+        const left = (this.#perSource.get(source) ?? 1) - 1;
+        if (left === 0) this.#perSource.delete(source);
+        else this.#perSource.set(source, left);
         handler.closed(end);
       },
     };

@@ -344,6 +344,15 @@ test('all links together do not hold more than their share', () => {
   expect([b.frames.length, rig.count('bridgeDropped')]).toEqual([0, 1]);
 });
 
+test('all addresses of one subscriber of IPv6 share one budget of proofs', () => {
+  const rig = new Rig();
+  for (let i = 1; i <= 101; i++) {
+    const client = rig.connect({ host: `2001:db8::${i.toString(16)}`, isTrusted: false });
+    client.handler.message(client.reply(1, bob));
+  }
+  expect([rig.count('bridgeBadSignature'), rig.count('bridgeVerifyBudget')]).toEqual([100, 1]);
+});
+
 test('what waits for links that were closed counts until they are gone', () => {
   const rig = new Rig();
   const [a, b] = [rig.proven(1), rig.proven(2)];

@@ -244,6 +244,15 @@ test('links are bounded, in all and per address, and what ends makes room', asyn
   expect(server.stats()).toMatchObject({ openWebSockets: 3, web: { webFull: 1, webHostFull: 1 } });
 });
 
+test('all addresses of one subscriber of IPv6 are one', async () => {
+  const server = await serve({ webLinksPerHost: 1, trustProxy: true });
+  const status = async (forwarded: string): Promise<number> =>
+    (await new Client(server, '/v1/compat', { 'x-forwarded-for': forwarded }).opened()).status;
+  expect(await status('2001:db8:0:1::1')).toBe(0);
+  expect(await status('2001:db8:0:1:ffff::2')).toBe(429);
+  expect(await status('2001:db8:0:2::1')).toBe(0);
+});
+
 test('what says it was forwarded is neither believed nor trusted unless that was asked for', async () => {
   const server = await serve({ webLinksPerHost: 1 });
   const from = (forwarded: string): Promise<Client> =>
