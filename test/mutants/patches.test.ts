@@ -20,3 +20,17 @@ test('every mutant names its rule, tests that are there, and files that are ther
     for (const file of files) expect(existsSync(join(ROOT, file)), `${name}: ${file}`).toBe(true);
   }
 });
+
+test('every mutant still fits the file that it changes', () => {
+  for (const name of PATCHES) {
+    for (const part of readFileSync(join(HERE, name), 'utf8').split(/^(?=diff --git )/m)) {
+      const file = /^\+\+\+ b\/(.*)$/m.exec(part)?.[1];
+      if (file === undefined) continue;
+      const source = readFileSync(join(ROOT, file), 'utf8');
+      for (const hunk of part.split(/^@@.*@@.*\n/m).slice(1)) {
+        const lines = hunk.split('\n').filter((line) => /^[ -]/.test(line));
+        expect(source.includes(lines.map((line) => line.slice(1)).join('\n')), `${name}: ${file}`).toBe(true);
+      }
+    }
+  }
+});
