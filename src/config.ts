@@ -44,10 +44,17 @@ export const LIMITS = {
   /** DP 5.7. */
   segmentBytes: 1_152,
   windowSegments: 512,
-  outstandingSegments: 128,
   outOfOrderSegments: 128,
+  /** Between our own: the largest segment (the largest UDP datagram but for headers), how many may be under way, gaps. */
+  ownSegmentBytes: 65_408,
+  ownSegments: 16_384,
+  ownGaps: 1_024,
+  /** What may wait to be sent for the first time; what is under way comes on top, up to the most. */
   writableBytes: 262_144,
+  writableMostBytes: 16_777_216,
+  /** What a connection begins with, and what it may get between our own when its reader keeps up. */
   readableBytes: 1_048_576,
+  readableMostBytes: 16_777_216,
   processBytes: 67_108_864,
   registryFrameBytes: 67_108_864,
   trustedNodes: 65_536,

@@ -150,6 +150,7 @@ export class Driver {
       trustText,
       autoApprove,
       transport,
+      ...(socket?.datagramBytes === undefined ? {} : { datagramBytes: (to) => socket.datagramBytes?.(to) ?? 0 }),
     };
     this.endpoint = new Endpoint(endpoint);
     this.#bridge = new BridgeSocket(host, options.web, {

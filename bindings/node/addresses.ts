@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { isIP, isIPv4 } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import type { HostPort, UdpOptions, UdpSocket } from '../../src/carrier/host.ts';
 import { type ErrorCode, PilotError } from '../../src/errors.ts';
 
@@ -76,6 +77,32 @@ function isDualStack(): boolean {
   } catch (error) {
     // Deno hides /proc from who has less than all permissions; nearly every system leaves it at 0.
     return (error as Error).name === 'NotCapable';
+  }
+}
+
+/** What leaves whole: MTU 1 500 without the headers of UDP and of IPv4, or IPv6. */
+const ETHERNET = { 4: 1_472, 6: 1_452 } as const;
+/** The largest UDP datagram over IPv4; Linux loops it back whole (MTU 65 536). */
+const LOOPED_BACK = 65_507;
+/** MTU 16 384 elsewhere. */
+const LOOPED_BACK_ELSEWHERE = 16_336;
+
+/**
+ * The largest datagram that leaves whole towards an address: what this machine sends to itself does not go through a
+ * device. A device of a larger MTU than Ethernet's is not used to the full.
+ */
+export function datagramBytes(host: string): number {
+  if (isOwn(host)) return process.platform === 'linux' ? LOOPED_BACK : LOOPED_BACK_ELSEWHERE;
+  return ETHERNET[isIPv4(host) ? 4 : 6];
+}
+
+function isOwn(host: string): boolean {
+  if (host === '::1' || (isIPv4(host) && host.startsWith('127.'))) return true;
+  try {
+    return Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === host));
+  } catch {
+    // Deno asks for a permission.
+    return false;
   }
 }
 

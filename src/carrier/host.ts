@@ -2,7 +2,7 @@
  * What a runtime lends to the rest: clock, timers, randomness, sockets, files and public-key operations. Bindings
  * implement it for an operating system, the simulator for a virtual world. Nothing here knows the protocol.
  */
-import type { Millis } from '../config.ts';
+import type { Bytes, Millis } from '../config.ts';
 
 /**
  * Everything the driver and the server need from a runtime. A runtime without sockets (a browser) implements `bindUdp`,
@@ -74,6 +74,11 @@ export interface UdpSocket {
    * later. @param token - Non-negative; -1 says that nobody waits for it (the bytes were copied for this call).
    */
   send(bytes: Uint8Array, to: HostPort, token: number): void;
+  /**
+   * The largest datagram that leaves whole towards an address, as far as the runtime knows; whether the path carries it is
+   * another question. Omitted: what Ethernet carries.
+   */
+  datagramBytes?(host: string): Bytes;
   /** Lets the process end although this socket is open. */
   unref(): void;
   close(): void;

@@ -1,6 +1,6 @@
 /**
  * Which bytes behind a gap have arrived: a sorted list of ranges in stream offsets. The bytes themselves already stand at
- * their place in the receive ring. Bounded by the number of segments, as the existing network bounds it (DP 5.6).
+ * their place in the receive ring. The caller bounds it: by segments as the existing network (DP 5.6), or by ranges.
  */
 
 /** Most ranges that a report names (DP 5.8). */
@@ -9,7 +9,6 @@ const FIRST_CAPACITY = 8;
 
 /** Ranges of received bytes beyond the next expected one. */
 export class Assembler {
-  readonly #limit: number;
   #capacity = 0;
   #starts = new Float64Array(0);
   #ends = new Float64Array(0);
@@ -20,11 +19,6 @@ export class Assembler {
   #total = 0;
   #taken = 0;
   #clock = 0;
-
-  /** @param limit - Most segments held. */
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
 
   /** Number of ranges. */
   get size(): number {
@@ -41,23 +35,19 @@ export class Assembler {
     return this.#size === 0 ? 0 : this.#ends[this.#size - 1]!;
   }
 
-  /** Whether one more segment may be stored. */
-  get hasRoom(): boolean {
-    return this.#total < this.#limit;
-  }
-
   /** Whether all of `[start, end)` is here already. */
   covers(start: number, end: number): boolean {
-    for (let i = 0; i < this.#size; i++) {
-      if (start >= this.#starts[i]! && end <= this.#ends[i]!) return true;
+    for (let i = this.#size - 1; i >= 0 && this.#ends[i]! >= end; i--) {
+      if (start >= this.#starts[i]!) return true;
     }
     return false;
   }
 
-  /** Notes that `[start, end)` arrived as one segment; `hasRoom` was asked. */
+  /** Notes that `[start, end)` arrived as one segment. */
   add(start: number, end: number): void {
-    let from = 0;
-    while (from < this.#size && this.#ends[from]! < start) from++;
+    // What arrives mostly continues the last range.
+    let from = this.#size;
+    while (from > 0 && this.#ends[from - 1]! >= start) from--;
     let to = from;
     let segments = 1;
     while (to < this.#size && this.#starts[to]! <= end) {

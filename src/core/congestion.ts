@@ -48,6 +48,8 @@ export interface CongestionControl {
   onLoss(now: Millis, bytesInFlight: Bytes): void;
   /** The retransmission timer ran out. */
   onTimeout(now: Millis): void;
+  /** Segments have another size from now on. */
+  setSegmentBytes(bytes: Bytes): void;
 }
 
 /** Segments of the initial window (RFC 6928; DP 5.16). */
@@ -66,7 +68,7 @@ const PACING_AVOIDANCE = 1.2;
 
 /** CUBIC, in bytes. */
 export class Cubic implements CongestionControl {
-  readonly #segment: Bytes;
+  #segment: Bytes;
   #window: Bytes;
   #threshold: Bytes = MAX_WINDOW_BYTES;
   #pacingRate = Number.POSITIVE_INFINITY;
@@ -126,6 +128,11 @@ export class Cubic implements CongestionControl {
     this.#epoch = Number.NaN;
   }
 
+  setSegmentBytes(bytes: Bytes): void {
+    this.#segment = bytes;
+    this.#window = Math.max(this.#window, 2 * bytes);
+  }
+
   #avoid(sample: AckSample): void {
     const { now, delivered, srtt } = sample;
     const segment = this.#segment;
@@ -152,13 +159,17 @@ const BURST_MS = 4;
 
 /** Spreads segments over time, with bursts. */
 export class Pacer {
-  readonly #burst: Bytes;
+  #burst: Bytes;
   #tokens: Bytes;
   #at: Millis = Number.NEGATIVE_INFINITY;
 
   constructor(segmentBytes: Bytes) {
     this.#burst = BURST_SEGMENTS * segmentBytes;
     this.#tokens = this.#burst;
+  }
+
+  setSegmentBytes(bytes: Bytes): void {
+    this.#burst = BURST_SEGMENTS * bytes;
   }
 
   /** When a segment may leave: `now`, or later. @param rate - Bytes per ms. */

@@ -8,15 +8,21 @@ export type ConnectionState = 'SYN_SENT' | 'SYN_RECEIVED' | 'ESTABLISHED' | 'FIN
 
 /** Bounds of one connection. */
 export interface ConnectionLimits {
-  /** Largest payload of a segment that we send. */
+  /** Largest payload of a segment that we send, until the path is known to carry more. */
   readonly segmentBytes: Bytes;
+  /** What may wait to be sent for the first time, and that with what is under way. */
   readonly writableBytes: Bytes;
+  readonly writableMostBytes: Bytes;
+  /** At first, and at most. */
   readonly readableBytes: Bytes;
+  readonly readableMostBytes: Bytes;
   /** Slots of the receiver. */
   readonly windowSegments: number;
   readonly outOfOrderSegments: number;
+  /** Ranges behind a gap, between our own. */
+  readonly ownGaps: number;
   /** Outstanding towards our own, and towards a reference peer: its socket buffer holds 64 KB well (appendix D 2). */
-  readonly outstandingSegments: number;
+  readonly ownSegments: number;
   readonly referenceSegments: number;
 }
 
@@ -39,6 +45,8 @@ export interface ConnectionStats {
   readonly state: ConnectionState;
   readonly segmentsSent: number;
   readonly segmentsReceived: number;
+  /** The largest segment that the path is known to carry. */
+  readonly segmentBytes: Bytes;
   /** Payload bytes, repetitions included. */
   readonly bytesSent: Bytes;
   readonly bytesReceived: Bytes;
@@ -70,9 +78,12 @@ export interface ConnectionDrops {
 export const DEFAULT_LIMITS: ConnectionLimits = {
   segmentBytes: LIMITS.segmentBytes,
   writableBytes: LIMITS.writableBytes,
+  writableMostBytes: LIMITS.writableMostBytes,
   readableBytes: LIMITS.readableBytes,
+  readableMostBytes: LIMITS.readableMostBytes,
   windowSegments: LIMITS.windowSegments,
   outOfOrderSegments: LIMITS.outOfOrderSegments,
-  outstandingSegments: LIMITS.outstandingSegments,
+  ownGaps: LIMITS.ownGaps,
+  ownSegments: LIMITS.ownSegments,
   referenceSegments: 56,
 };

@@ -18,7 +18,8 @@ import {
   type ConnectionStats,
   DEFAULT_LIMITS,
 } from './connection-options.ts';
-import { ARRIVAL, FIN_ARRIVAL, Receiver } from './receive.ts';
+import { Keepalive } from './keepalive.ts';
+import { ARRIVAL, FIN_ARRIVAL, Receiver, WINDOW_UNIT } from './receive.ts';
 import { Sender } from './sender.ts';
 import { SynTimer } from './syn-timer.ts';
 import { isOffer, type Segment, Transmit } from './transmit.ts';
@@ -41,10 +42,8 @@ export const EVENT = {
   closed: 32,
 } as const;
 
-/** DP 5.18. */
-const KEEPALIVE_MS: Millis = 45_000;
-const KEEPALIVE_ANSWER_MS: Millis = 10_000;
-const KEEPALIVES_TO_OWN = 3;
+/** RFC 8899 §4.3: timeouts in a row after which larger segments are given up. */
+const BLACK_HOLE_TIMEOUTS = 2;
 /** When a write that found no memory is tried again. */
 const STARVED_MS: Millis = 100;
 
@@ -77,12 +76,7 @@ export class Connection {
   #wasAcknowledged = false;
   #isTruncated = false;
   #peerWindow = 0;
-  #heardAt: Millis;
-  #sentAt: Millis;
-  #answeredAt: Millis = Number.NEGATIVE_INFINITY;
-  /** Keepalives since the last sign of life, and whether the present packet answers one. */
-  #keepalives = 0;
-  #isAnswer = false;
+  readonly #keepalive: Keepalive;
   #segmentsReceived = 0;
   #bytesReceived: Bytes = 0;
   readonly #drops: ConnectionDrops = { unexpected: 0, badAck: 0, duplicate: 0, refused: 0, outside: 0 };
@@ -100,8 +94,7 @@ export class Connection {
     this.#transmit = new Transmit(this.#sender, this.#receiver, this.#closing, initialSeq);
     this.#now = now;
     this.#syn = new SynTimer(now, role);
-    this.#heardAt = now;
-    this.#sentAt = now;
+    this.#keepalive = new Keepalive(now);
     this.#state = role === 'dialler' ? 'SYN_SENT' : 'SYN_RECEIVED';
     if (pool.available < 2 * FIRST_RING_BYTES) {
       // Memory is taken with the first byte; whoever could not get any is told at once (design "buffers": BUSY).
@@ -227,8 +220,11 @@ export class Connection {
    */
   pollTransmit(now: Millis, out: Segment): boolean {
     this.#now = now;
-    if (!this.#transmit.poll(now, out)) return false;
-    this.#sentAt = now;
+    if (!this.#transmit.poll(now, out)) {
+      this.#tellRoom();
+      return false;
+    }
+    this.#keepalive.sent(now);
     if ((out.flags & FLAG.SYN) !== 0) {
       this.#syn.sent(now);
     } else if ((out.flags & FLAG.FIN) !== 0 && this.#state === 'ESTABLISHED') {
@@ -295,6 +291,21 @@ export class Connection {
     else this.#close('CLOSED', this.#hasSyn || this.#syn.sends > 0);
   }
 
+  /** Largest segment that is sent now. */
+  get segmentBytes(): Bytes {
+    return this.#sender.segmentBytes;
+  }
+
+  /** The path carries segments of so many bytes. Towards reference peers the size stays (DP 5.7). */
+  setSegmentBytes(bytes: Bytes): void {
+    if (this.#isOwn && bytes !== this.#sender.segmentBytes) this.#sender.setSegmentBytes(bytes);
+  }
+
+  /** Large segments stay without an answer: the path may carry them no more. */
+  get isBlackHole(): boolean {
+    return this.#sender.attempts >= BLACK_HOLE_TIMEOUTS && this.#sender.segmentBytes > DEFAULT_LIMITS.segmentBytes;
+  }
+
   /** `EVENT` bits since the last call. */
   takeEvents(): number {
     const events = this.#events;
@@ -308,6 +319,7 @@ export class Connection {
       state: this.#state,
       segmentsSent: this.#transmit.segmentsSent,
       segmentsReceived: this.#segmentsReceived,
+      segmentBytes: this.#sender.segmentBytes,
       bytesSent: this.#transmit.bytesSent,
       bytesReceived: this.#bytesReceived,
       retransmits: counters.retransmits,
@@ -325,13 +337,11 @@ export class Connection {
   /** DP 5.18. Data under way has its own timers. */
   get #keepaliveAt(): Millis {
     const isIdle = (this.#state === 'ESTABLISHED' || this.#state === 'FIN_WAIT') && this.#sender.isAllAcknowledged;
-    return isIdle ? Math.max(this.#heardAt, this.#sentAt) + KEEPALIVE_MS : NEVER;
+    return isIdle ? this.#keepalive.dueAt : NEVER;
   }
 
   #hear(now: Millis): void {
-    this.#heardAt = now;
-    this.#isAnswer = this.#keepalives > 0;
-    this.#keepalives = 0;
+    this.#keepalive.heard(now);
     this.#sender.handleLife();
     this.#closing.heard(now);
   }
@@ -382,18 +392,19 @@ export class Connection {
     this.#receiver.open(segment.seq, !isOwn);
     this.#closing.open(isOwn);
     // DP 5.7: zero on a SYN means that no limit is known.
-    this.#peerWindow = segment.windowSegments > 0 ? segment.windowSegments : DEFAULT_LIMITS.windowSegments;
+    const slots = segment.windowSegments > 0 ? segment.windowSegments : DEFAULT_LIMITS.windowSegments;
+    this.#peerWindow = isOwn ? Math.floor((slots * DEFAULT_LIMITS.segmentBytes) / WINDOW_UNIT) : slots;
   }
 
   #establish(now: Millis): void {
-    const { outstandingSegments, referenceSegments } = this.#limits;
+    const { ownSegments, referenceSegments } = this.#limits;
     this.#state = 'ESTABLISHED';
-    this.#sender.open(this.#peerWindow, this.#isOwn ? outstandingSegments : referenceSegments, !this.#isOwn);
+    this.#sender.open(this.#peerWindow, this.#isOwn ? ownSegments : referenceSegments, !this.#isOwn);
     const sample = this.#syn.sample(now);
     if (sample !== undefined) this.#sender.handleSynSample(now, sample);
     this.#transmit.synFlags = 0;
     // The final ACK and its copies look like probes.
-    this.#answeredAt = now;
+    this.#keepalive.noteAnswered(now);
     this.#transmit.isOpen = true;
     this.#events |= EVENT.connected | EVENT.writable;
   }
@@ -477,15 +488,11 @@ export class Connection {
 
   /** DP 5.18: an empty ACK with nothing new asks whether we live. */
   #answerProbe(now: Millis, segment: Segment): void {
-    if (this.#isAnswer) return;
+    if (this.#keepalive.isAnswer) return;
     const expected = this.#receiver.next + (this.#receiver.isFinReached ? 1 : 0);
     if (this.#receiver.offsetOf(segment.seq) !== expected || this.#sender.flight.count > 0) return;
-    // Once per 10 s, lest two of us answer each other for ever; but a window that was reopened is told at once. Who asks
-    // for a window itself says with that all that an answer would.
-    const isDue = now - this.#answeredAt >= KEEPALIVE_ANSWER_MS && !this.#sender.isProbing;
-    if (!this.#receiver.takeReopened() && !isDue) return;
-    this.#answeredAt = now;
-    this.#receiver.wantAck();
+    const isReopened = this.#receiver.takeReopened();
+    if (this.#keepalive.takeProbe(now, isReopened, this.#sender.isProbing)) this.#receiver.wantAck();
   }
 
   /** After anything that may have changed something: the end of it, and what the application should hear. */
@@ -502,11 +509,16 @@ export class Connection {
     }
     if (this.#state !== 'TIME_WAIT') this.#stepClosing(now);
     if (this.#state === 'CLOSED') return;
-    if (this.#isBlocked && this.#sender.room >= this.#limits.writableBytes / 4) this.#tellWritable();
+    this.#tellRoom();
     if (!this.#wasAcknowledged && this.isWriteAcknowledged) {
       this.#wasAcknowledged = true;
       this.#events |= EVENT.acknowledged;
     }
+  }
+
+  /** What was sent, or acknowledged, made room for a write that was cut short. */
+  #tellRoom(): void {
+    if (this.#isBlocked && this.#sender.room >= this.#limits.writableBytes / 4) this.#tellWritable();
   }
 
   #stepClosing(now: Millis): void {
@@ -537,13 +549,10 @@ export class Connection {
   }
 
   #keepAlive(now: Millis): void {
-    if (this.#isOwn && this.#keepalives === KEEPALIVES_TO_OWN) {
+    if (!this.#keepalive.handleDue(now, this.#isOwn)) {
       this.#close('CONNECTION_LOST', true);
       return;
     }
-    // No reference version answers (DP 5.18): there it only keeps the connection and the NAT open.
-    this.#keepalives += 1;
-    this.#sentAt = now;
     this.#transmit.isKeepaliveWanted = true;
     this.#sender.shrink();
     this.#receiver.shrink();

@@ -6,10 +6,20 @@ import { Buckets } from '../budget.ts';
 import { BUDGETS, LIMITS, type Millis, STRANGER, TRUSTED } from '../config.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { ErrorCode } from '../errors.ts';
-import { CAPABILITY, emitCapabilities, PATH_PROBE, parseCapabilities } from '../wire/control.ts';
+import {
+  CAPABILITY,
+  emitCapabilities,
+  MTU_ANSWER_BYTES,
+  type MtuMessage,
+  PATH_PROBE,
+  parseCapabilities,
+  parseMtuMessage,
+  writeMtuMessage,
+} from '../wire/control.ts';
 import { EPHEMERAL_FIRST, EPHEMERAL_LAST, FLAG, PORT, PROTOCOL } from '../wire/packet.ts';
 import { type Departures, noFields, type PacketFields, type Way } from './departures.ts';
 import type { Outcome, Pong, Ticket } from './events.ts';
+import type { MtuProbe } from './path-mtu.ts';
 import { NO_PATH } from './paths.ts';
 import type { Peer } from './peer.ts';
 import type { Counters } from './stats.ts';
@@ -39,8 +49,8 @@ interface Parts {
 /** Ours, as told to others (design: decision 6). */
 const OWN_CAPABILITIES: Uint8Array = emitCapabilities({
   version: 1,
-  bits: CAPABILITY.halfClose,
-  segmentBytes: LIMITS.segmentBytes,
+  bits: CAPABILITY.halfClose | CAPABILITY.pathMtu,
+  segmentBytes: LIMITS.ownSegmentBytes,
   receiveBytes: LIMITS.readableBytes,
 });
 /** A ping that core itself sends, to prove a key or a path. */
@@ -73,9 +83,7 @@ export class Control {
     const { payload, from } = arrival;
     const { localPort: port, segment } = packet;
     if (port === PORT.capabilities) {
-      const capabilities = parseCapabilities(payload);
-      if (capabilities === undefined) this.#parts.counters.drop('controlUnknown');
-      else peer.handleCapabilities(now, capabilities);
+      this.#handleOwn(now, peer, payload, from);
       return;
     }
     if ((segment.flags & FLAG.ACK) !== 0) {
@@ -162,9 +170,14 @@ export class Control {
 
   /** Tells the peer what we can do. */
   sendCapabilities(now: Millis, peer: Peer): void {
-    this.#header(peer, PORT.capabilities, PORT.capabilities);
-    this.#send(peer, OWN_CAPABILITIES, { session: peer.exchange.sendSession(now), path: pathOf(peer) });
-    peer.sentAt = now;
+    this.#sendOwn(now, peer, OWN_CAPABILITIES, pathOf(peer));
+  }
+
+  /** Asks whether the direct path carries a packet of that size. */
+  probeMtu(now: Millis, peer: Peer, probe: MtuProbe): void {
+    const payload = new Uint8Array(probe.size);
+    writeMtuMessage(payload, { isAnswer: false, number: probe.number });
+    this.#sendOwn(now, peer, payload, peer.path.direct);
   }
 
   /** DP 2.4: source is us, the rest zero. */
@@ -177,6 +190,38 @@ export class Control {
   /** What became of the next ping of the application. */
   pollAnswer(): PingAnswer | undefined {
     return this.#answers.shift();
+  }
+
+  /** What only our own say to each other. */
+  #handleOwn(now: Millis, peer: Peer, payload: Uint8Array, from: number): void {
+    const message = parseMtuMessage(payload);
+    if (message !== undefined) {
+      this.#handleMtu(now, peer, message, from);
+      return;
+    }
+    const capabilities = parseCapabilities(payload);
+    if (capabilities === undefined) this.#parts.counters.drop('controlUnknown');
+    else peer.handleCapabilities(now, capabilities);
+  }
+
+  #handleMtu(now: Millis, peer: Peer, { isAnswer, number }: MtuMessage, from: number): void {
+    if (isAnswer) {
+      peer.mtu?.handleAnswer(now, number);
+      return;
+    }
+    if (!this.#pongs[peer.isTrusted ? TRUSTED : STRANGER].take(now, peer.id)) {
+      this.#parts.counters.drop('controlLimited');
+      return;
+    }
+    const answer = new Uint8Array(MTU_ANSWER_BYTES);
+    writeMtuMessage(answer, { isAnswer: true, number });
+    this.#sendOwn(now, peer, answer, from);
+  }
+
+  #sendOwn(now: Millis, peer: Peer, payload: Uint8Array, path: number): void {
+    this.#header(peer, PORT.capabilities, PORT.capabilities);
+    this.#send(peer, payload, { session: peer.exchange.sendSession(now), path });
+    peer.sentAt = now;
   }
 
   #handlePong(now: Millis, peer: Peer, port: number, isDirect: boolean): void {

@@ -79,6 +79,11 @@ export class Departures {
     return this.#engine.claimTransmit(payloadLength);
   }
 
+  /** Whether `claim` would find a slot. */
+  canClaim(payloadLength: number): boolean {
+    return this.#engine.hasTransmit(payloadLength);
+  }
+
   /** Where the payload of a claimed slot stands in engine memory. */
   payloadAt(framePtr: number): number {
     return framePtr + PAYLOAD_OFFSET;

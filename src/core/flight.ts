@@ -241,6 +241,46 @@ export class Flight {
     return -1;
   }
 
+  /**
+   * Cuts what is too large into pieces of at most `most` bytes, which count as lost: they go again. What was selectively
+   * acknowledged stays whole.
+   */
+  split(most: Bytes): void {
+    const entries = Array.from({ length: this.#count }, (_, i) => {
+      const at = (this.#head + i) & this.#mask;
+      const [start, length, flags] = [this.#starts[at]!, this.#lengths[at]!, this.#flags[at]!];
+      const isWhole = length <= most || (flags & SACKED) !== 0;
+      return {
+        start,
+        length,
+        flags,
+        isWhole,
+        sentAt: this.#sentAt[at]!,
+        order: this.#orders[at]!,
+        deliveredThen: this.#deliveredThen[at]!,
+      };
+    });
+    if (entries.every(({ isWhole }) => isWhole)) return;
+    this.clear();
+    for (const { start, length, flags, isWhole, sentAt, order, deliveredThen } of entries) {
+      for (let done = 0; done < length; ) {
+        const piece = isWhole ? length : Math.min(most, length - done);
+        const i = this.push(sentAt, start + done, piece);
+        const at = (this.#head + i) & this.#mask;
+        this.#orders[at] = order;
+        this.#deliveredThen[at] = deliveredThen;
+        this.#flags[at] = isWhole ? flags & ~LOST : RESENT;
+        if ((flags & SACKED) !== 0) {
+          this.#sacked += 1;
+          this.#bytesInFlight -= piece;
+        } else if (!isWhole || (flags & LOST) !== 0) {
+          this.lose(i);
+        }
+        done += piece;
+      }
+    }
+  }
+
   clear(): void {
     this.#count = 0;
     this.#bytesInFlight = 0;

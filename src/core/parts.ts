@@ -2,7 +2,7 @@
  * Everything an endpoint consists of, made and connected in one place. Arrows point down: a part knows those that it is
  * given here and none above.
  */
-import type { Millis } from '../config.ts';
+import type { Bytes, Millis } from '../config.ts';
 import type { Engine } from '../engine/engine.ts';
 import { PORT } from '../wire/packet.ts';
 import { BeaconLink } from './beacon-link.ts';
@@ -31,6 +31,9 @@ import { Trust } from './trust.ts';
 import { TrustDelivery } from './trust-delivery.ts';
 import { Tunnels } from './tunnels.ts';
 
+/** MTU 1 500 without the headers of IPv6 and UDP. */
+const ETHERNET_DATAGRAM: Bytes = 1_452;
+
 /** What an endpoint is made with. */
 export interface EndpointOptions {
   readonly now: Millis;
@@ -48,6 +51,8 @@ export interface EndpointOptions {
   readonly autoApprove: boolean;
   /** Default `udp`. */
   readonly transport?: Transport;
+  /** The largest datagram that leaves whole towards a host, as far as the runtime knows. Default: what Ethernet carries. */
+  readonly datagramBytes?: (host: string) => Bytes;
 }
 
 /** The parts of one endpoint. */
@@ -120,7 +125,14 @@ export function createParts(options: EndpointOptions): Parts {
   return {
     ...below,
     ...{ jobs, context, ports, streams, trust, outbox, client, registration, tunnels, datagrams, delivery, bridge },
-    pump: new Pump(engine, peers, streams, departures),
+    pump: new Pump({
+      engine,
+      peers,
+      streams,
+      departures,
+      paths,
+      datagramBytes: options.datagramBytes ?? (() => ETHERNET_DATAGRAM),
+    }),
     intake: new Intake({ ...below, owner, registration, tunnels, gate, streams, datagrams }),
   };
 }

@@ -2,10 +2,11 @@
  * One remote node: its keys, its path, what waits for a key, the pings under way and what it said it can do. The
  * endpoint feeds and drains it; streams live in streams.ts.
  */
-import { LIMITS, type Millis, TIMERS } from '../config.ts';
+import { type Bytes, LIMITS, type Millis, TIMERS } from '../config.ts';
 import { CAPABILITY, type Capabilities } from '../wire/control.ts';
 import { type ExchangeContext, KeyExchange } from './key-exchange.ts';
 import { Path } from './path.ts';
+import { BASE_SEGMENT, PathMtu } from './path-mtu.ts';
 import { NO_PATH } from './paths.ts';
 
 /** A datagram of the application that waits for a key. */
@@ -50,6 +51,8 @@ export class Peer {
   readonly id: number;
   readonly exchange: KeyExchange;
   readonly path: Path = new Path();
+  /** Made when somebody sends enough for it to matter. */
+  mtu: PathMtu | undefined;
   /** Identity key of the last success, bound to this id. */
   identityKey: Uint8Array | undefined;
   isTrusted = false;
@@ -126,6 +129,20 @@ export class Peer {
     return this.#hadCapabilities || now - this.#capabilitiesFirstAt < CAPABILITIES_WAIT_MS;
   }
 
+  /** The largest segment that a stream to this peer sends now. */
+  get segmentBytes(): Bytes {
+    return this.mtu === undefined || this.path.isRelayed ? BASE_SEGMENT : this.mtu.segmentBytes;
+  }
+
+  /** Full segments go straight to the peer: find out whether larger ones would. @returns Whether it has something to send. */
+  wantLarger(now: Millis, datagramBytes: Bytes): boolean {
+    const { capabilities } = this;
+    if (capabilities === undefined || (capabilities.bits & CAPABILITY.pathMtu) === 0 || this.path.isRelayed)
+      return false;
+    this.mtu ??= new PathMtu();
+    return this.mtu.want(now, datagramBytes, capabilities.segmentBytes);
+  }
+
   /** Keeps a datagram until there is a key. @returns False when full. */
   queue(datagram: WaitingDatagram): boolean {
     if (this.waiting.length >= LIMITS.pendingPackets) return false;
@@ -194,7 +211,7 @@ export class Peer {
 
   pollTimeout(): Millis {
     let at = Math.min(this.exchange.pollTimeout(), this.#pathAt(), this.#capabilitiesAt);
-    at = Math.min(at, this.keepaliveAt(), this.forgetAt());
+    at = Math.min(at, this.keepaliveAt(), this.forgetAt(), this.mtu?.pollTimeout() ?? Number.POSITIVE_INFINITY);
     for (const ping of this.pings.values()) at = Math.min(at, ping.deadline);
     for (const ping of this.waitingPings) at = Math.min(at, ping.deadline);
     return at;

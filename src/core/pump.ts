@@ -3,19 +3,21 @@
  * of the existing network bear: relayed packets and SYNs are paced (DP 9.9, 9.11).
  */
 import { Bucket, Buckets } from '../budget.ts';
-import { LIMITS, type Millis } from '../config.ts';
+import type { Bytes, Millis } from '../config.ts';
 import type { Engine } from '../engine/engine.ts';
 import { FLAG, PROTOCOL } from '../wire/packet.ts';
 import type { Segment } from './connection.ts';
 import { pathOf } from './control.ts';
 import { type Departures, noFields, type PacketFields, type Way } from './departures.ts';
-import { NO_PATH } from './paths.ts';
+import { NO_PATH, type Paths } from './paths.ts';
+import type { Peer } from './peer.ts';
 import type { Peers } from './peers.ts';
 import type { Reset, Stream, Streams } from './streams.ts';
 import { Deadlines } from './timers.ts';
 
-/** Segments of one stream before others get their turn. */
+/** Segments of one stream before others get their turn, and bytes. */
 const QUANTUM = 8;
+const QUANTUM_BYTES: Bytes = 65_536;
 /** Segments per call, so that the caller can send what there is. */
 const TURN = 64;
 /** DP 9.11: a beacon drops what a source sends above this. */
@@ -24,8 +26,19 @@ const RELAYED_BURST = 256;
 /** DP 9.9: what a peer of the existing network takes. */
 const SYN_PER_SECOND = 10;
 
+interface Parts {
+  readonly engine: Engine;
+  readonly peers: Peers;
+  readonly streams: Streams;
+  readonly departures: Departures;
+  readonly paths: Paths;
+  /** The largest datagram that leaves whole towards a host. */
+  readonly datagramBytes: (host: string) => Bytes;
+}
+
 /** The streams' way out. */
 export class Pump {
+  readonly #parts: Parts;
   readonly #engine: Engine;
   readonly #peers: Peers;
   readonly #streams: Streams;
@@ -37,11 +50,12 @@ export class Pump {
   readonly #way: Way = { session: 0, peer: 0, path: NO_PATH };
   readonly #fields: PacketFields = noFields(PROTOCOL.stream);
 
-  constructor(engine: Engine, peers: Peers, streams: Streams, departures: Departures) {
-    this.#engine = engine;
-    this.#peers = peers;
-    this.#streams = streams;
-    this.#departures = departures;
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#engine = parts.engine;
+    this.#peers = parts.peers;
+    this.#streams = parts.streams;
+    this.#departures = parts.departures;
   }
 
   /** Stages up to a batch of segments. @returns False when nothing more can be sent now. */
@@ -50,7 +64,7 @@ export class Pump {
     let left = TURN;
     for (const stream of this.#streams.ready()) {
       if (left <= 0) return true;
-      const sent = this.#drain(now, stream, Math.min(left, QUANTUM));
+      const sent = this.#drain(now, stream, left);
       if (sent < 0) return false;
       left -= sent;
     }
@@ -68,8 +82,8 @@ export class Pump {
     return this.#delays.next();
   }
 
-  /** @returns How many segments were staged; -1: no slot is free. */
-  #drain(now: Millis, stream: Stream, most: number): number {
+  /** @returns How many segments were staged, at most `left`; -1: no slot is free. */
+  #drain(now: Millis, stream: Stream, left: number): number {
     const { peer, connection } = stream;
     const session = peer.exchange.sendSession(now);
     if (session < 0) {
@@ -78,6 +92,10 @@ export class Pump {
       return 0;
     }
     const path = pathOf(peer);
+    if (connection.isBlackHole) peer.mtu?.handleBlackHole(now);
+    connection.setSegmentBytes(peer.segmentBytes);
+    const { segmentBytes } = connection;
+    const most = Math.min(left, QUANTUM, Math.ceil(QUANTUM_BYTES / segmentBytes));
     for (let sent = 0; sent < most; sent++) {
       const isSyn = connection.state === 'SYN_SENT' && !peer.isOwn;
       const delayedUntil = this.#nextAt(now, stream, path, isSyn);
@@ -86,18 +104,19 @@ export class Pump {
         this.#delays.set(stream.id, delayedUntil);
         return sent;
       }
-      const slot = this.#departures.claim(LIMITS.segmentBytes);
-      if (slot === 0) return -1;
+      // What the connection gives away counts as sent: there has to be a slot, whatever it chooses.
+      if (!this.#departures.canClaim(0) || !this.#departures.canClaim(segmentBytes)) return -1;
       if (!connection.pollTransmit(now, this.#segment)) {
-        this.#departures.unclaim(slot);
         this.#streams.settle(now, stream);
         return sent;
       }
+      const slot = this.#departures.claim(this.#segment.payloadLength);
       if (path === NO_PATH) this.#relayed.take(now);
       if (isSyn) this.#syns.take(now, peer.id);
       connection.copyPayload(this.#segment, this.#engine.memory, this.#departures.payloadAt(slot));
       this.#stage(slot, stream, session, path);
       this.#note(now, stream);
+      if (this.#segment.payloadLength === segmentBytes && path !== NO_PATH) this.#wantLarger(now, peer, path);
       // DP 4.10: what opens a connection and stays without an answer goes both ways. Receivers take the second for a
       // repetition; and where only one direction works directly, the other side learns of it.
       const isOpening = (this.#segment.flags & FLAG.SYN) !== 0;
@@ -141,6 +160,12 @@ export class Pump {
     peer.sentAt = now;
     const wantsAnswer = this.#segment.payloadLength > 0 || (this.#segment.flags & (FLAG.SYN | FLAG.FIN)) !== 0;
     if (wantsAnswer && peer.noteSent(now)) this.#peers.schedule(peer);
+  }
+
+  #wantLarger(now: Millis, peer: Peer, path: number): void {
+    const { datagramBytes, paths } = this.#parts;
+    if (peer.mtu?.isSettled === true) return;
+    if (peer.wantLarger(now, datagramBytes(paths.host(path)))) this.#peers.touch(peer);
   }
 
   #sendResets(now: Millis): void {

@@ -15,6 +15,9 @@ const QUICK_ACKS = 32;
 /** DP 5.16: duplicates that an old sender wants before it repairs; it does not count those that carry a SACK. */
 const PLAIN_DUPLICATES = 3;
 
+/** What the window field counts between our own: 64 MiB at most. */
+export const WINDOW_UNIT: Bytes = 1024;
+
 const NEVER = Number.POSITIVE_INFINITY;
 const FIRST_SLOTS = 16;
 
@@ -39,8 +42,10 @@ export const FIN_ARRIVAL = { ordered: 0, held: 1, duplicate: 2, ignored: 3 } as 
 export interface ReceiverOptions {
   readonly pool: BufferPool;
   readonly readableBytes: Bytes;
+  readonly readableMostBytes: Bytes;
   readonly windowSegments: number;
   readonly outOfOrderSegments: number;
+  readonly ownGaps: number;
   /** What a slot promises until a larger segment was seen. */
   readonly segmentBytes: Bytes;
 }
@@ -48,9 +53,12 @@ export interface ReceiverOptions {
 /** Receiving half. */
 export class Receiver {
   readonly #ring: ByteRing;
-  readonly #assembler: Assembler;
-  readonly #readableBytes: Bytes;
-  readonly #windowSegments: number;
+  readonly #assembler: Assembler = new Assembler();
+  readonly #options: ReceiverOptions;
+  /** What the ring may hold now. */
+  #limit: Bytes;
+  /** Where the reader has to be for the limit to rise. */
+  #limitAt = 0;
   #initialSeq = 0;
   #isReference = true;
   /** Oldest byte not read, next byte expected. */
@@ -77,10 +85,9 @@ export class Receiver {
   readonly #blocks = new Float64Array(8);
 
   constructor(options: ReceiverOptions) {
-    this.#ring = new ByteRing(options.pool.receive, options.readableBytes);
-    this.#assembler = new Assembler(options.outOfOrderSegments);
-    this.#readableBytes = options.readableBytes;
-    this.#windowSegments = options.windowSegments;
+    this.#ring = new ByteRing(options.pool.receive, options.readableMostBytes);
+    this.#options = options;
+    this.#limit = options.readableBytes;
     this.#largest = options.segmentBytes;
   }
 
@@ -118,11 +125,21 @@ export class Receiver {
     return (this.#initialSeq + 1 + this.#next + (this.isFinReached ? 1 : 0)) >>> 0;
   }
 
-  /** Free slots, bounded by free bytes: a slot is a promise to take a segment as large as any seen so far. */
-  get windowSegments(): number {
-    const slots = this.#windowSegments - this.#slots - this.#assembler.segments;
+  /**
+   * What the window field says. Between our own KiB behind `next`. To others free slots (DP 5.7), bounded by free bytes: a
+   * slot is a promise to take a segment as large as any seen so far.
+   */
+  get window(): number {
+    const reach = Math.min(this.#limit, this.#ring.reach);
+    if (!this.#isReference) return Math.max(0, Math.floor((reach - (this.#next - this.#read)) / WINDOW_UNIT));
+    const slots = this.#options.windowSegments - this.#slots - this.#assembler.segments;
     const used = Math.max(this.#next, this.#assembler.end) - this.#read;
-    return Math.max(0, Math.min(slots, Math.floor((this.#ring.reach - used) / this.#largest)));
+    return Math.max(0, Math.min(slots, Math.floor((reach - used) / this.#largest)));
+  }
+
+  /** The window in segments, as a SYN tells it, whoever the peer is. */
+  get synWindow(): number {
+    return Math.min(this.#options.windowSegments, Math.floor(Math.min(this.#limit, this.#ring.reach) / this.#largest));
   }
 
   get hasGap(): boolean {
@@ -199,6 +216,7 @@ export class Receiver {
     if (length === 0) return 0;
     this.#ring.copyOut(0, into, 0, length);
     this.#drop(length);
+    if (!this.#isReference) this.#raiseLimit();
     this.#updateWindow();
     return length;
   }
@@ -225,8 +243,8 @@ export class Receiver {
   }
 
   /** A packet left that carried this window. */
-  advertise(windowSegments: number): void {
-    this.#advertised = windowSegments;
+  advertise(window: number): void {
+    this.#advertised = window;
   }
 
   /** A packet left that carried the acknowledgement. */
@@ -270,15 +288,9 @@ export class Receiver {
     if (payload.length > this.#largest) this.#largest = payload.length;
     const kept = Math.max(this.#next, this.#assembler.end) - this.#read;
     const isGap = start > this.#next;
-    if (isGap) {
-      if (this.#assembler.covers(start, end)) return ARRIVAL.duplicate;
-      if (!this.#assembler.hasRoom || this.#slots + this.#assembler.segments >= this.#windowSegments) {
-        return ARRIVAL.refused;
-      }
-    } else if (this.#slots >= this.#windowSegments) {
-      return ARRIVAL.refused;
-    }
-    if (end - this.#read > this.#readableBytes || !this.#ring.reserve(end - this.#read, kept)) return ARRIVAL.refused;
+    if (isGap && this.#assembler.covers(start, end)) return ARRIVAL.duplicate;
+    if (!this.#hasRoom(isGap)) return ARRIVAL.refused;
+    if (end - this.#read > this.#limit || !this.#ring.reserve(end - this.#read, kept)) return ARRIVAL.refused;
     if (isGap) {
       this.#ring.copyIn(start - this.#read, payload, 0, payload.length);
       this.#assembler.add(start, end);
@@ -289,6 +301,15 @@ export class Receiver {
     this.#next = end;
     this.#occupy(end, 1);
     return ARRIVAL.delivered;
+  }
+
+  /** Whether one more segment may be kept: a reference peer counts slots (DP 5.6, 5.7), our own count bytes. */
+  #hasRoom(isGap: boolean): boolean {
+    const { windowSegments, outOfOrderSegments, ownGaps } = this.#options;
+    if (!this.#isReference) return !isGap || this.#assembler.size < ownGaps;
+    if (!isGap) return this.#slots < windowSegments;
+    const { segments } = this.#assembler;
+    return segments < outOfOrderSegments && this.#slots + segments < windowSegments;
   }
 
   /** In-order data came: close gaps, decide about the ACK (DP 5.9). */
@@ -317,10 +338,25 @@ export class Receiver {
   /** Tells a peer that waits, or that will soon have to: but few empty ACKs, old senders take them for losses (appendix D 8). */
   #updateWindow(): void {
     if (this.#fin >= 0) return;
-    const free = this.windowSegments;
-    const isReopened = this.#advertised < 2 && (free >= 2 || (free > this.#advertised && this.#slots === 0));
+    const free = this.window;
+    const unit = this.#isReference ? 1 : Math.ceil(this.#largest / WINDOW_UNIT);
+    const isEmpty = this.#read === this.#next;
+    const isReopened = this.#advertised < 2 * unit && (free >= 2 * unit || (free > this.#advertised && isEmpty));
     if (isReopened) this.#isReopened = true;
-    if (isReopened || 2 * (free - this.#advertised) >= this.#windowSegments) this.#isAckWanted = true;
+    const whole = this.#isReference ? this.#options.windowSegments : this.#limit / WINDOW_UNIT;
+    if (isReopened || 2 * (free - this.#advertised) >= whole) this.#isAckWanted = true;
+  }
+
+  /**
+   * A reader that keeps up gets a larger window, so that the window is not what bounds a long path: twice as much whenever
+   * it took all that the limit holds and left less than a quarter. It costs memory only when the reader stops.
+   */
+  #raiseLimit(): void {
+    if (this.#read < this.#limitAt || this.#limit === this.#options.readableMostBytes) return;
+    if (4 * (this.#next - this.#read) < this.#limit && this.#limitAt > 0) {
+      this.#limit = Math.min(this.#options.readableMostBytes, 2 * this.#limit);
+    }
+    this.#limitAt = this.#read + this.#limit;
   }
 
   /** Nobody reads any more: the missing tail is not missed (DP 5.10: a FIN ends FIN_WAIT at once). */
@@ -342,6 +378,7 @@ export class Receiver {
   }
 
   #occupy(end: number, count: number): void {
+    if (!this.#isReference) return;
     if (this.#slotEntries === this.#slotEnds.length) this.#growSlots();
     const at = (this.#slotHead + this.#slotEntries) & (this.#slotEnds.length - 1);
     this.#slotEnds[at] = end;

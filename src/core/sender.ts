@@ -5,26 +5,19 @@
  */
 import type { Bytes, Millis } from '../config.ts';
 import { seqDiff } from '../wire/packet.ts';
-import { SACK_MAX_BLOCKS, sackLength } from '../wire/sack.ts';
+import { looksLikeSack, SACK_MAX_BLOCKS, sackLength } from '../wire/sack.ts';
 import { type BufferPool, ByteRing } from './buffer.ts';
 import { type AckSample, type CongestionControl, createAckSample, Pacer } from './congestion.ts';
 import { Flight } from './flight.ts';
+import { WINDOW_UNIT } from './receive.ts';
 import { Rtt } from './rtt.ts';
+import { WindowProbe } from './window-probe.ts';
 
 /** DP 5.15: retransmissions by the timer without progress, before the connection is given up. */
 const MAX_ATTEMPTS = 8;
 /** Between our own: more of them, closer together, so that some arrive before the peer's TIME_WAIT of 10 s is over. */
 const MAX_ATTEMPTS_TO_OWN = 20;
 const MAX_RTO_TO_OWN: Millis = 3_000;
-/** DP 5.18. */
-const FIRST_PROBE_MS: Millis = 500;
-const MAX_PROBE_MS: Millis = 30_000;
-const MAX_PROBES = 30;
-/**
- * No reference version answers an empty ACK (DP 5.18), so a window update that got lost would close the window for
- * ever: from here on one segment is sent beyond the window, as RFC 9293 §3.8.6.1 does.
- */
-const EMPTY_PROBES_TO_REFERENCE = 3;
 /** RFC 5681 §3.2. */
 const DUPLICATES_FOR_LOSS = 3;
 /** Tail-loss probe (RFC 8985 §7.2): what peers may delay an ACK; DP 5.9: up to 40 ms for a single segment. */
@@ -42,7 +35,9 @@ export interface SenderOptions {
   readonly initialSeq: number;
   /** Largest payload of a segment. */
   readonly segmentBytes: Bytes;
+  /** What may wait to be sent for the first time, and that with what is under way. */
   readonly writableBytes: Bytes;
+  readonly writableMostBytes: Bytes;
 }
 
 /** Totals; they only rise. */
@@ -61,16 +56,18 @@ export class Sender {
   readonly counters: SenderCounters = { retransmits: 0, timeouts: 0, lossEpisodes: 0, probes: 0 };
   readonly #ring: ByteRing;
   readonly #pacer: Pacer;
+  readonly #probe: WindowProbe = new WindowProbe();
   readonly #initialSeq: number;
-  readonly #segmentBytes: Bytes;
+  #segmentBytes: Bytes;
   readonly #writableBytes: Bytes;
+  readonly #writableMostBytes: Bytes;
   /** Oldest byte kept, next byte to send for the first time, end of what was written. */
   #una = 0;
   #next = 0;
   #end = 0;
   #mostSegments = 0;
   #isReference = true;
-  /** Free slots of the peer. */
+  /** Free slots of the peer; of our own KiB. */
   #window = 0;
   /** Losses below it belong to the present episode. */
   #recover = 0;
@@ -83,31 +80,31 @@ export class Sender {
   /** Offset of a segment to send again whatever the windows say, -1 without one. */
   #urgent = -1;
   #hasTailProbed = false;
-  #emptyProbes = 0;
-  #probeMs: Millis = FIRST_PROBE_MS;
-  #probesUnanswered = 0;
-  #isBeyondAllowed = false;
-  #isProbeWanted = false;
   #isStarved = false;
   #isExhausted = false;
   #rtoAt: Millis = NEVER;
   #tailAt: Millis = NEVER;
-  #persistAt: Millis = NEVER;
   #paceAt: Millis = NEVER;
   readonly #sample: AckSample = createAckSample();
 
   constructor(options: SenderOptions) {
     this.control = options.control;
-    this.#ring = new ByteRing(options.pool.send, options.writableBytes);
+    this.#ring = new ByteRing(options.pool.send, options.writableMostBytes);
     this.#pacer = new Pacer(options.segmentBytes);
     this.#initialSeq = options.initialSeq;
     this.#segmentBytes = options.segmentBytes;
     this.#writableBytes = options.writableBytes;
+    this.#writableMostBytes = options.writableMostBytes;
   }
 
-  /** The peer is known. @param mostSegments - Outstanding at most, whatever it advertises (DP 5.7, appendix D 2). */
-  open(windowSegments: number, mostSegments: number, isReference: boolean): void {
-    this.#window = windowSegments;
+  /**
+   * The peer is known.
+   *
+   * @param window - As its fields count.
+   * @param mostSegments - Outstanding at most, whatever it advertises (DP 5.7, appendix D 2).
+   */
+  open(window: number, mostSegments: number, isReference: boolean): void {
+    this.#window = window;
     this.#mostSegments = mostSegments;
     this.#isReference = isReference;
   }
@@ -140,7 +137,7 @@ export class Sender {
 
   /** The peer's window is closed and something waits for it. */
   get isProbing(): boolean {
-    return this.#persistAt !== NEVER;
+    return this.#probe.isRunning;
   }
 
   /** When data was last acknowledged for the first time. */
@@ -162,7 +159,12 @@ export class Sender {
 
   /** Bytes that `write` would take. */
   get room(): Bytes {
-    return Math.max(0, Math.min(this.#writableBytes, this.#ring.reach) - (this.#end - this.#una));
+    return Math.max(0, Math.min(this.#most, this.#ring.reach) - (this.#end - this.#una));
+  }
+
+  /** What the ring may hold now: what is under way, which a long path needs, and a stock behind it. */
+  get #most(): Bytes {
+    return Math.min(this.#writableMostBytes, this.#writableBytes + this.#next - this.#una);
   }
 
   seqOf(offset: number): number {
@@ -178,11 +180,31 @@ export class Sender {
   write(bytes: Uint8Array): number {
     const used = this.#end - this.#una;
     const length = Math.min(bytes.length, this.room);
-    if (length < bytes.length && used + length < this.#writableBytes) this.#isStarved = true;
+    if (length < bytes.length && used + length < this.#most) this.#isStarved = true;
     if (length === 0 || !this.#ring.reserve(used + length, used)) return 0;
     this.#ring.copyIn(used, bytes, 0, length);
     this.#end += length;
     return length;
+  }
+
+  /**
+   * The path carries segments of another size from now on. What is under way and too large for it is cut anew: only
+   * between our own, who take any boundaries.
+   */
+  setSegmentBytes(bytes: Bytes): void {
+    if (bytes < this.#segmentBytes) this.flight.split(bytes);
+    this.#segmentBytes = bytes;
+    this.#pacer.setSegmentBytes(bytes);
+    this.control.setSegmentBytes(bytes);
+  }
+
+  get segmentBytes(): Bytes {
+    return this.#segmentBytes;
+  }
+
+  /** Timeouts in a row: a path that stopped carrying large segments looks like this (RFC 8899 §4.3). */
+  get attempts(): number {
+    return this.#attempts;
   }
 
   /** Copies what was sent as segment: `length` bytes from `start` on. */
@@ -227,16 +249,16 @@ export class Sender {
 
   /** Anything came from the peer: it lives. */
   handleLife(): void {
-    this.#probesUnanswered = 0;
+    this.#probe.heard();
   }
 
   pollTimeout(): Millis {
-    return Math.min(this.#rtoAt, this.#tailAt, this.#persistAt, this.#paceAt, this.flight.reorderAt);
+    return Math.min(this.#rtoAt, this.#tailAt, this.#probe.pollTimeout(), this.#paceAt, this.flight.reorderAt);
   }
 
   handleTimeout(now: Millis): void {
     if (this.#paceAt <= now) this.#paceAt = NEVER;
-    if (this.#persistAt <= now) this.#onPersist(now);
+    if (this.#probe.pollTimeout() <= now) this.#onPersist(now);
     if (this.#rtoAt <= now) this.#onRto(now);
     if (this.flight.reorderAt <= now) {
       const before = this.flight.bytesInFlight;
@@ -271,7 +293,7 @@ export class Sender {
     if (length === 0) return -1;
     const i = this.flight.push(now, this.#next, length);
     this.#next += length;
-    this.#isBeyondAllowed = false;
+    this.#probe.isBeyondAllowed = false;
     this.#sent(now, length);
     if (!this.#hasTailProbed) this.#armTail(now);
     return i;
@@ -279,9 +301,7 @@ export class Sender {
 
   /** Whether an empty ACK should go as a window probe. Reading clears it. */
   takeProbe(): boolean {
-    const was = this.#isProbeWanted;
-    this.#isProbeWanted = false;
-    return was;
+    return this.#probe.take();
   }
 
   /** A first sample: the time that the SYN exchange took. */
@@ -302,9 +322,9 @@ export class Sender {
     this.#una = this.#end;
     this.#next = this.#end;
     this.#ring.release();
-    this.#rtoAt = this.#tailAt = this.#persistAt = this.#paceAt = NEVER;
+    this.#rtoAt = this.#tailAt = this.#paceAt = NEVER;
     this.#urgent = -1;
-    this.#isProbeWanted = false;
+    this.#probe.clear();
   }
 
   #advance(now: Millis): void {
@@ -353,17 +373,15 @@ export class Sender {
     const wasClosed = this.#window === 0;
     this.#window = windowSegments;
     if (windowSegments === 0) {
-      if (!wasClosed) this.#probeMs = FIRST_PROBE_MS;
+      if (!wasClosed) this.#probe.rewind();
       this.#rtoAt = NEVER;
       this.#tailAt = NEVER;
-      if (this.#persistAt === NEVER) this.#persistAt = now + this.#probeMs;
+      this.#probe.start(now);
       return;
     }
-    this.#persistAt = NEVER;
+    this.#probe.stop();
     if (!wasClosed) return;
-    this.#emptyProbes = 0;
-    this.#isBeyondAllowed = false;
-    this.#isProbeWanted = false;
+    this.#probe.reset();
     if (this.flight.count > 0) {
       // What was sent into the closed window was dropped or parked (DP 5.6): the oldest goes again at once.
       this.#urgent = this.flight.start(0);
@@ -403,26 +421,13 @@ export class Sender {
   #onPersist(now: Millis): void {
     if (this.flight.count === 0 && this.isAllSent) {
       // Nothing waits for the window; `write` and `poll` start the timer again.
-      this.#persistAt = NEVER;
+      this.#probe.stop();
       return;
     }
-    if (this.#probesUnanswered === MAX_PROBES) {
-      this.#isExhausted = true;
-      this.#persistAt = NEVER;
-      return;
-    }
-    this.#probesUnanswered += 1;
-    this.counters.probes += 1;
-    this.#probeMs = Math.min(MAX_PROBE_MS, 2 * this.#probeMs);
-    this.#persistAt = now + this.#probeMs;
-    if (this.flight.count > 0) {
-      this.#urgent = this.flight.start(0);
-    } else if (this.#isReference && this.#emptyProbes >= EMPTY_PROBES_TO_REFERENCE) {
-      this.#isBeyondAllowed = true;
-    } else {
-      this.#emptyProbes += 1;
-      this.#isProbeWanted = true;
-    }
+    const step = this.#probe.step(now, this.flight.count > 0, this.#isReference);
+    if (step === 'give up') this.#isExhausted = true;
+    else this.counters.probes += 1;
+    if (step === 'segment') this.#urgent = this.flight.start(0);
   }
 
   /** Index of a segment to send again, or -1. */
@@ -453,14 +458,27 @@ export class Sender {
     }
     const { flight } = this;
     // DP 5.7: slots count segments, selectively acknowledged ones included.
-    const isBeyond = this.#isBeyondAllowed && flight.count === 0;
-    if (!isBeyond && flight.count >= Math.min(this.#window, this.#mostSegments)) {
+    const isBeyond = this.#probe.isBeyondAllowed && flight.count === 0;
+    const length = isBeyond ? this.#cut(this.#segmentBytes) : this.#fitting();
+    if (length === 0) {
       this.#isLimited = false;
-      if (this.#window === 0 && this.#persistAt === NEVER) this.#persistAt = now + this.#probeMs;
+      if (this.#window === 0) this.#probe.start(now);
       return 0;
     }
-    const length = this.#cut();
     return isBeyond || this.#isAllowed(now, length) ? length : 0;
+  }
+
+  /** Length of the next new segment within what the peer takes, 0 when it takes none. */
+  #fitting(): Bytes {
+    const { count } = this.flight;
+    if (this.#isReference)
+      return count < Math.min(this.#window, this.#mostSegments) ? this.#cut(this.#segmentBytes) : 0;
+    if (count >= this.#mostSegments) return 0;
+    const room = this.#window * WINDOW_UNIT - (this.#next - this.#una);
+    // RFC 9293 §3.8.6.2.1: the window is not used up by small pieces while an acknowledgement is to come.
+    const wanted = this.#cut(this.#segmentBytes);
+    if (wanted <= room) return wanted;
+    return count === 0 && room > 0 ? this.#cut(room) : 0;
   }
 
   /** Whether congestion control and pacing let `length` bytes go. */
@@ -478,16 +496,15 @@ export class Sender {
     return false;
   }
 
-  /** Length of the next new segment. */
-  #cut(): Bytes {
+  /** Length of the next new segment of at most `most` bytes. */
+  #cut(most: Bytes): Bytes {
     const place = this.#next - this.#una;
-    const length = Math.min(this.#segmentBytes, this.#end - this.#next);
+    const length = Math.min(most, this.#end - this.#next);
     if (length < sackLength(1) || this.#ring.byteAt(place) !== FIRST_OF_SACK) return length;
     // DP 5.8, trap: what looks like a SACK is swallowed by peers for ever. The first byte goes alone.
-    const isMarked = this.#ring.byteAt(place + 1) === 0x41 && this.#ring.byteAt(place + 2) === 0x43;
-    const blocks = this.#ring.byteAt(place + 4);
-    const isSack = isMarked && this.#ring.byteAt(place + 3) === 0x4b && blocks >= 1 && blocks <= SACK_MAX_BLOCKS;
-    return isSack && length >= sackLength(blocks) ? 1 : length;
+    const head = new Uint8Array(Math.min(length, sackLength(SACK_MAX_BLOCKS)));
+    this.#ring.copyOut(place, head, 0, head.length);
+    return looksLikeSack(head) ? 1 : length;
   }
 
   #sent(now: Millis, length: Bytes): void {

@@ -16,7 +16,7 @@ export interface Segment {
   flags: number;
   seq: number;
   ack: number;
-  /** Free receive slots: windows count segments, not bytes (DP 5.7). */
+  /** Free receive slots: windows count segments, not bytes (DP 5.7). Between our own, but for SYNs, KiB. */
   windowSegments: number;
   payloadLength: number;
 }
@@ -27,16 +27,16 @@ export interface Segment {
  *
  *   0  2   `PW`
  *   2  u8  version = 1
- *   3  u8  bits; bit 0: half-close
+ *   3  u8  bits; bit 0: half-close; bit 1: windows count KiB, segments have any boundaries
  */
-const OFFER = [0x50, 0x57, 1, 1] as const;
+const OFFER = [0x50, 0x57, 1, 3] as const;
 const OFFER_BYTES: Bytes = OFFER.length;
-const OFFER_HALF_CLOSE = 1;
+const OFFER_BITS = OFFER[3];
 
 /** Whether a payload of a SYN or SYN+ACK speaks of our profile. */
 export function isOffer(payload: Uint8Array): boolean {
   if (payload.length < OFFER_BYTES || payload[0] !== OFFER[0] || payload[1] !== OFFER[1]) return false;
-  return payload[2]! >= OFFER[2] && (payload[3]! & OFFER_HALF_CLOSE) !== 0;
+  return payload[2]! >= OFFER[2] && (payload[3]! & OFFER_BITS) === OFFER_BITS;
 }
 
 const PAYLOAD = { none: 0, offer: 1, sack: 2, data: 3 } as const;
@@ -116,7 +116,7 @@ export class Transmit {
     const ack = (flags & FLAG.ACK) === 0 ? 0 : this.#receiver.ackNumber;
     // DP 5.4: a repeated SYN+ACK has the original number, and acknowledges what has been received by now.
     this.#bare(out, flags, this.#initialSeq, ack);
-    out.windowSegments = this.#receiver.windowSegments;
+    out.windowSegments = this.#receiver.synWindow;
     this.#receiver.advertise(out.windowSegments);
     if (this.offers) {
       this.#payload = PAYLOAD.offer;
@@ -156,7 +156,7 @@ export class Transmit {
     const sender = this.#sender;
     const next = this.#closing.isSent && sender.isAllSent ? sender.next + 1 : sender.next;
     this.#bare(out, FLAG.ACK, sender.seqOf(next), this.#receiver.ackNumber);
-    out.windowSegments = this.#receiver.windowSegments;
+    out.windowSegments = this.#receiver.window;
     this.#receiver.advertise(out.windowSegments);
     this.#receiver.acknowledged();
     return true;

@@ -245,6 +245,7 @@ export class Tunnels {
     const wasRelayed = path.isRelayed;
     if (path.handleTimeout(now) && peer.isWanted(now)) this.#tryDirect(now, peer);
     if (wasRelayed !== path.isRelayed) this.#news.push({ type: 'ready', peer });
+    this.#probeMtu(now, peer);
     const step = peer.pollCapabilities(now);
     if (step === 'send') control.sendCapabilities(now, peer);
     else if (step === 'lost') counters.capabilitiesLost += 1;
@@ -439,7 +440,19 @@ export class Tunnels {
 
   #moveTo(now: Millis, peer: Peer, path: number): void {
     const before = peer.path.direct;
-    if (peer.path.handleDirect(now, path)) this.#exchangeHold(before, path);
+    if (!peer.path.handleDirect(now, path)) return;
+    this.#exchangeHold(before, path);
+    peer.mtu?.reset();
+  }
+
+  #probeMtu(now: Millis, peer: Peer): void {
+    const { mtu, path } = peer;
+    if (mtu === undefined) return;
+    // Whatever the direct path carried: when it comes back it may be another.
+    if (path.isRelayed) mtu.reset();
+    mtu.handleTimeout(now);
+    const probe = mtu.poll();
+    if (probe !== undefined) this.#parts.control.probeMtu(now, peer, probe);
   }
 
   #exchangeHold(before: number, path: number): void {

@@ -107,9 +107,9 @@ export const OVERHEAD: number = PAYLOAD_OFFSET + 16;
 /** Lengths of the two kinds of receive slot and of the two kinds of transmit slot, in bytes, and how many there are. */
 export const SLOTS = {
   rx: { count: 64, bytes: 4_416 },
-  rxLarge: { count: 4, bytes: 65_600 },
-  tx: { count: 256, bytes: 1_472 },
-  txLarge: { count: 16, bytes: 8_320 },
+  rxLarge: { count: 16, bytes: 65_600 },
+  tx: { count: 256, bytes: 1_504 },
+  txLarge: { count: 32, bytes: 65_600 },
 } as const;
 
 /** How many sessions and routes an engine is made for. */
@@ -137,6 +137,8 @@ export interface Engine {
   releaseReceive(ptr: number): void;
   /** Takes a transmit slot for a payload of up to `payloadLength` bytes. @returns The frame pointer (headroom lies in front), or 0. */
   claimTransmit(payloadLength: number): number;
+  /** Whether `claimTransmit` would find a slot. */
+  hasTransmit(payloadLength: number): boolean;
   /** @throws RangeError when `framePtr` is not a slot that is claimed. */
   releaseTransmit(framePtr: number): void;
 

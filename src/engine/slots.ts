@@ -42,9 +42,13 @@ export class Slots {
 
   /** @returns Frame pointer of a slot for a payload of `payloadLength` bytes, or 0 when none is free or fits. */
   claimTransmit(payloadLength: number): number {
-    const bytes = HEADROOM + OVERHEAD + payloadLength;
-    const ptr = bytes <= SLOTS.tx.bytes ? this.#tx.claim() : bytes <= SLOTS.txLarge.bytes ? this.#txLarge.claim() : 0;
+    const ptr = this.#poolFor(payloadLength)?.claim() ?? 0;
     return ptr === 0 ? 0 : ptr + HEADROOM;
+  }
+
+  /** Whether `claimTransmit` would find a slot. */
+  hasTransmit(payloadLength: number): boolean {
+    return this.#poolFor(payloadLength)?.hasFree ?? false;
   }
 
   /** @throws RangeError when `framePtr` is not a claimed slot: a slot sent twice could carry plaintext. */
@@ -52,6 +56,11 @@ export class Slots {
     const ptr = framePtr - HEADROOM;
     if (ptr < this.#tx.end) this.#tx.release(ptr);
     else this.#txLarge.release(ptr);
+  }
+
+  #poolFor(payloadLength: number): Pool | undefined {
+    const bytes = HEADROOM + OVERHEAD + payloadLength;
+    return bytes <= SLOTS.tx.bytes ? this.#tx : bytes <= SLOTS.txLarge.bytes ? this.#txLarge : undefined;
   }
 }
 
@@ -79,6 +88,10 @@ class Pool {
     this.end = base + poolBytes(size);
     this.#isClaimed = new Uint8Array(size.count);
     for (let i = size.count - 1; i >= 0; i--) this.#free.push(i);
+  }
+
+  get hasFree(): boolean {
+    return this.#free.length > 0;
   }
 
   claim(): number {

@@ -159,6 +159,10 @@ class ModuleEngine implements WasmEngine {
     return this.#slots.claimTransmit(payloadLength);
   }
 
+  hasTransmit(payloadLength: number): boolean {
+    return this.#slots.hasTransmit(payloadLength);
+  }
+
   releaseTransmit(framePtr: number): void {
     this.#slots.releaseTransmit(framePtr);
   }

@@ -11,6 +11,8 @@ export const PATH_PROBE: Uint8Array = Uint8Array.from('pathprobe.v1', (letter) =
 export const CAPABILITY = {
   /** After its FIN the other side may go on sending. */
   halfClose: 1,
+  /** It answers probes of the path's MTU. */
+  pathMtu: 2,
 } as const;
 
 /** What one of ours can do. Held for one session and the connections opened after it arrived. */
@@ -65,6 +67,45 @@ export function parseCapabilities(bytes: Uint8Array): Capabilities | undefined {
     receiveBytes: readU32(bytes, bits.end + 4),
   };
 }
+
+/** `PWMP`, `PWMA` */
+const MTU_PROBE = 0x50574d50;
+const MTU_ANSWER = 0x50574d41;
+const MTU_NUMBER = 4;
+const MTU_BYTES = 8;
+
+/** What one of ours asks, and answers, about the size of packets. */
+export interface MtuMessage {
+  readonly isAnswer: boolean;
+  /** u32; an answer repeats the probe's. */
+  readonly number: number;
+}
+
+/**
+ * Writes a probe of the path's MTU, or the answer to one:
+ *
+ *   0  4    `PWMP`, or `PWMA` for the answer
+ *   4  u32  number
+ *   8  …    zeros
+ *
+ * @param bytes - The whole payload: 8 bytes, or for a probe as many as are to be tried.
+ */
+export function writeMtuMessage(bytes: Uint8Array, { isAnswer, number }: MtuMessage): void {
+  writeU32(bytes, 0, isAnswer ? MTU_ANSWER : MTU_PROBE);
+  writeU32(bytes, MTU_NUMBER, number);
+  bytes.fill(0, MTU_BYTES);
+}
+
+/** Reads the payload; undefined: it is none. */
+export function parseMtuMessage(bytes: Uint8Array): MtuMessage | undefined {
+  if (bytes.length < MTU_BYTES) return undefined;
+  const mark = readU32(bytes, 0);
+  if (mark !== MTU_PROBE && mark !== MTU_ANSWER) return undefined;
+  return { isAnswer: mark === MTU_ANSWER, number: readU32(bytes, MTU_NUMBER) };
+}
+
+/** Bytes of an answer. */
+export const MTU_ANSWER_BYTES: number = MTU_BYTES;
 
 /** Bytes that `writeVarint` takes. @param value - An integer from 0 to 2^35 − 1. */
 export function varintLength(value: number): number {

@@ -11,7 +11,7 @@ export const { SYN, ACK, FIN, RST } = FLAG;
 /** Our first number and the peer's. Traces count from them: SYN is 0, the first byte is 1. */
 export const OURS = 1000;
 export const PEERS = 0xffff_fff0;
-export const OFFER: Uint8Array = Uint8Array.of(0x50, 0x57, 1, 1);
+export const OFFER: Uint8Array = Uint8Array.of(0x50, 0x57, 1, 3);
 
 /** A segment as a trace writes it: numbers relative to the SYN of their sender. */
 export interface Line {

@@ -34,25 +34,20 @@ test('ten segments leave before the first acknowledgement', () => {
   expect(sent(t, 200_000)).toHaveLength(10);
 });
 
-for (const [own, most] of [
-  [false, 56],
-  [true, 128],
-] as const) {
-  test(`at most ${most} segments are outstanding towards ${own ? 'our own' : 'a reference peer'}, selectively acknowledged ones included`, () => {
-    const t = established({ own });
-    let next = at(10);
-    t.write(stream(0, 256 * 1024));
-    t.drain();
-    // The window grows with everything but the first segment arriving.
-    for (let i = 0; i < 400; i++) {
-      t.elapse(5);
-      t.gets({ flags: ACK, seq: 1, ack: 1, data: sack(OURS, [at(1), next]) });
-      const lines = t.drain();
-      for (const { seq } of lines) if (seq === next) next += FULL;
-    }
-    expect((next - 1) / FULL).toBe(most);
-  });
-}
+test('at most 56 segments are outstanding towards a reference peer, selectively acknowledged ones included', () => {
+  const t = established();
+  let next = at(10);
+  t.write(stream(0, 256 * 1024));
+  t.drain();
+  // The window grows with everything but the first segment arriving.
+  for (let i = 0; i < 400; i++) {
+    t.elapse(5);
+    t.gets({ flags: ACK, seq: 1, ack: 1, data: sack(OURS, [at(1), next]) });
+    const lines = t.drain();
+    for (const { seq } of lines) if (seq === next) next += FULL;
+  }
+  expect((next - 1) / FULL).toBe(56);
+});
 
 test('outstanding segments never exceed the slots that the peer advertises', () => {
   const t = established();
@@ -378,11 +373,13 @@ test('a write beyond the buffer is cut short, and room is announced', () => {
   expect(t.write(stream(0, 12_000))).toBe(10_000);
   expect(t.write('x')).toBe(0);
   expect(t.c.writableBytes).toBe(0);
-  t.drain();
+  t.next();
+  t.next();
   expect(t.c.takeEvents() & EVENT.writable).toBe(0);
-  t.gets({ flags: ACK, seq: 1, ack: 1 + 8 * FULL });
+  // What is under way does not count against what may wait to be sent.
+  t.drain();
   expect(t.c.takeEvents() & EVENT.writable).toBe(EVENT.writable);
-  expect(t.c.writableBytes).toBe(8 * FULL);
+  expect(t.c.writableBytes).toBe(10_000);
 });
 
 test('numbers wrap at 2^32', () => {

@@ -150,3 +150,16 @@ test('nobody is woken every 15 s for the path to a relayed peer that the applica
   peer.streams.set(1, 1);
   expect(peer.pollTimeout()).toBeLessThan(300_000);
 });
+
+test('streams through the relay send segments that every path carries', () => {
+  peer.handleCapabilities(0, { version: 1, bits: 3, segmentBytes: 65_408, receiveBytes: 1 });
+  peer.path.handleDirect(0, 5);
+  expect(peer.wantLarger(0, 1_472)).toBe(true);
+  const probe = peer.mtu!.poll()!;
+  peer.mtu!.handleAnswer(1, probe.number);
+  expect(peer.segmentBytes).toBe(1_402);
+  peer.path.handleUnanswered(2);
+  expect(peer.path.isRelayed).toBe(true);
+  expect(peer.segmentBytes).toBe(1_152);
+  expect(peer.wantLarger(3, 1_472)).toBe(false);
+});

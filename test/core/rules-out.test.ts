@@ -168,7 +168,10 @@ describe('what goes out', () => {
     const { departures, staged } = fakeDepartures();
     const parts = { ports: new Ports(0), pool: new BufferPool(), counters: new Counters(), random: () => {} };
     const streams = new Streams(parts);
-    const made = new Pump(engine, stub<Peers>({ schedule: () => {} }), streams, departures);
+    const made = new Pump({
+      ...{ engine, streams, departures, peers: stub<Peers>({ schedule: () => {} }), paths: stub<Paths>({}) },
+      datagramBytes: () => 1_452,
+    });
     const fill = (now: number): number => {
       const before = staged.length;
       made.handleTimeout(now);

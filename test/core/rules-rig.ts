@@ -29,6 +29,7 @@ export function fakeEngine(): { engine: Engine; released: number[] } {
       slot = (slot % 200) + 1;
       return slot * 4_000;
     },
+    hasTransmit: () => true,
     releaseTransmit: (ptr: number) => released.push(ptr),
     claimReceive: () => 4_000,
     releaseReceive: () => {},
@@ -75,6 +76,7 @@ export function fakeDepartures(): {
   const staged: { fields: PacketFields; way: Way; length: number }[] = [];
   const departures = stub<Departures>({
     claim: () => 4_000,
+    canClaim: () => true,
     unclaim: () => {},
     payloadAt: (ptr: number) => ptr + 100,
     stage: (_: number, length: number, fields: PacketFields, way: Way) =>

@@ -57,6 +57,7 @@ describe('tunnels', () => {
       receive: new Uint32Array(64 * 16),
       transmit: new Uint32Array(64 * 16),
       claimTransmit: () => 0,
+      hasTransmit: () => false,
       seal: () => {},
       sealed: () => 0,
       install: () => 1,

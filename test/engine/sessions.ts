@@ -167,9 +167,9 @@ export function sessionTests(create: CreateEngine, spend: Spend): void {
     const kinds = [
       { claim: () => engine.claimReceive(4_416), before: 0, bytes: SLOTS.rx.bytes, count: SLOTS.rx.count },
       { claim: () => engine.claimReceive(4_417), before: 0, bytes: SLOTS.rxLarge.bytes, count: SLOTS.rxLarge.count },
-      { claim: () => engine.claimTransmit(1390), before: HEADROOM, bytes: SLOTS.tx.bytes, count: SLOTS.tx.count },
+      { claim: () => engine.claimTransmit(1422), before: HEADROOM, bytes: SLOTS.tx.bytes, count: SLOTS.tx.count },
       {
-        claim: () => engine.claimTransmit(8192),
+        claim: () => engine.claimTransmit(1423),
         before: HEADROOM,
         bytes: SLOTS.txLarge.bytes,
         count: SLOTS.txLarge.count,
@@ -186,8 +186,10 @@ export function sessionTests(create: CreateEngine, spend: Spend): void {
     for (let i = 1; i < taken.length; i++) expect(taken[i]![0]).toBeGreaterThanOrEqual(taken[i - 1]![1]);
     expect(taken[0]![0]).toBeGreaterThan(0);
     expect(taken.at(-1)![1]).toBeLessThanOrEqual(engine.memory.length);
+    for (const bytes of [0, 1422, 1423, 8192]) expect(engine.hasTransmit(bytes)).toBe(false);
     for (const ptr of [...pointers[0]!, ...pointers[1]!]) engine.releaseReceive(ptr);
     for (const ptr of [...pointers[2]!, ...pointers[3]!]) engine.releaseTransmit(ptr);
+    for (const bytes of [0, 1422, 1423, 8192]) expect(engine.hasTransmit(bytes)).toBe(true);
     for (const { claim } of kinds) expect(claim()).toBeGreaterThan(0);
   });
 
@@ -197,6 +199,7 @@ export function sessionTests(create: CreateEngine, spend: Spend): void {
     expect(engine.claimReceive(65_601)).toBe(0);
     expect(engine.claimTransmit(SLOTS.txLarge.bytes - HEADROOM - OVERHEAD)).toBeGreaterThan(0);
     expect(engine.claimTransmit(SLOTS.txLarge.bytes - HEADROOM - OVERHEAD + 1)).toBe(0);
+    expect(engine.hasTransmit(SLOTS.txLarge.bytes - HEADROOM - OVERHEAD + 1)).toBe(false);
   });
 
   test('a slot cannot be released twice', () => {

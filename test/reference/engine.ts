@@ -118,6 +118,10 @@ export class ReferenceEngine implements Engine {
     return this.#slots.claimTransmit(payloadLength);
   }
 
+  hasTransmit(payloadLength: number): boolean {
+    return this.#slots.hasTransmit(payloadLength);
+  }
+
   releaseTransmit(framePtr: number): void {
     this.#slots.releaseTransmit(framePtr);
   }

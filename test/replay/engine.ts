@@ -24,6 +24,7 @@ export function withPrefixes(engine: Engine, prefixes: ReadonlyMap<string, reado
     claimReceive: (length) => engine.claimReceive(length),
     releaseReceive: (ptr) => engine.releaseReceive(ptr),
     claimTransmit: (length) => engine.claimTransmit(length),
+    hasTransmit: (length) => engine.hasTransmit(length),
     releaseTransmit: (ptr) => engine.releaseTransmit(ptr),
     install: (session) => {
       const name = toHex(session.key);

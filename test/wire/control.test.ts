@@ -5,10 +5,13 @@ import {
   CAPABILITY,
   type Capabilities,
   emitCapabilities,
+  MTU_ANSWER_BYTES,
   PATH_PROBE,
   parseCapabilities,
+  parseMtuMessage,
   readVarint,
   varintLength,
+  writeMtuMessage,
   writeVarint,
 } from '../../src/wire/control.ts';
 import { bitFlips, hostile, truncations } from '../reference/hostile.ts';
@@ -111,5 +114,29 @@ describe('varints', () => {
   test('are read at their offset', () => {
     expect(readVarint(fromHex('ffffac02ff')!, 2)).toEqual({ value: 300, end: 4 });
     expect(readVarint(fromHex('00')!, 1)).toBeUndefined();
+  });
+});
+
+describe('messages about the MTU', () => {
+  test('are mark and number, and zeros', () => {
+    const probe = new Uint8Array(12).fill(7);
+    writeMtuMessage(probe, { isAnswer: false, number: 0xfedcba98 });
+    expect(toHex(probe)).toBe('50574d50fedcba9800000000');
+    expect(parseMtuMessage(probe)).toEqual({ isAnswer: false, number: 0xfedcba98 });
+    const answer = new Uint8Array(MTU_ANSWER_BYTES);
+    writeMtuMessage(answer, { isAnswer: true, number: 1 });
+    expect(toHex(answer)).toBe('50574d4100000001');
+    expect(parseMtuMessage(answer)).toEqual({ isAnswer: true, number: 1 });
+  });
+
+  test('are nothing else', () => {
+    const answer = fromHex('50574d4100000001')!;
+    for (const cut of truncations(answer)) expect(parseMtuMessage(cut)).toBeUndefined();
+    for (const flipped of bitFlips(answer)) {
+      const read = parseMtuMessage(flipped);
+      if (read !== undefined) expect(read).not.toEqual({ isAnswer: true, number: 1 });
+    }
+    expect(parseMtuMessage(fromHex(SAMPLE_HEX)!)).toBeUndefined();
+    for (const bytes of hostile(answer)) parseMtuMessage(bytes);
   });
 });
