@@ -8,6 +8,7 @@ import { connectRegistrySocket } from './carrier/registry-socket.ts';
 import type { Millis } from './config.ts';
 import { BufferPool } from './core/buffer.ts';
 import type { Transport } from './core/carrier.ts';
+import type { CongestionControlName } from './core/congestion.ts';
 import { Endpoint, type EndpointOptions } from './core/endpoint.ts';
 import type { Event } from './core/events.ts';
 import type { Job, JobResult } from './core/jobs.ts';
@@ -75,6 +76,7 @@ export interface DriverOptions {
   readonly trustPath?: string;
   readonly trustText: string | undefined;
   readonly autoApprove: boolean;
+  readonly congestionControl?: CongestionControlName | undefined;
   readonly onEvent: (event: ApplicationEvent) => void;
 }
 
@@ -130,7 +132,7 @@ export class Driver {
   }
 
   private constructor(options: DriverOptions, socket: UdpSocket | undefined) {
-    const { shared, profile, trustText, autoApprove, transport } = options;
+    const { shared, profile, trustText, autoApprove, congestionControl, transport } = options;
     const { host, engine, pool } = shared;
     this.#shared = shared;
     this.#options = options;
@@ -149,6 +151,7 @@ export class Driver {
       profile: { ...profile, localPort: socket?.local.port ?? 0 },
       trustText,
       autoApprove,
+      congestionControl,
       transport,
       ...(socket?.datagramBytes === undefined ? {} : { datagramBytes: (to) => socket.datagramBytes?.(to) ?? 0 }),
     };

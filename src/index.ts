@@ -4,6 +4,7 @@ export type {
   AgentOptions,
   AgentStats,
   CallOptions,
+  CongestionControlName,
   ConnectionDrops,
   ConnectionState,
   ConnectionStats,

@@ -3,6 +3,7 @@
  * exports with its runtime filled in.
  */
 import { LIMITS } from '../config.ts';
+import { checkControl } from '../core/congestion.ts';
 import { EVENT } from '../core/connection.ts';
 import type { ConnectionId, Pong } from '../core/events.ts';
 import { NO_PATH } from '../core/paths.ts';
@@ -62,6 +63,7 @@ export class Agent {
    */
   static async start(runtime: AgentRuntime, options: AgentOptions): Promise<Agent> {
     options.signal?.throwIfAborted();
+    checkControl(options.congestionControl);
     const rendezvous = parseRendezvousUrl(options.rendezvous, {
       isInsecureAllowed: options.insecure === true,
       transport: options.transport ?? 'auto',
@@ -295,6 +297,7 @@ export class Agent {
       ...(trustPath === undefined ? {} : { trustPath }),
       trustText,
       autoApprove: options.autoApprove === true,
+      congestionControl: options.congestionControl,
       onEvent: (event) => this.#handleEvent(event),
     });
     const { trust } = this.#driver.endpoint;

@@ -1,6 +1,7 @@
 /** What applications give to an agent and get from it. Shapes only. */
 
 import type { CarrierReason, Transport } from '../core/carrier.ts';
+import type { CongestionControlName } from '../core/congestion.ts';
 import type { DropReason } from '../core/stats.ts';
 import type { Explanation } from '../core/tunnels.ts';
 import type { Shared } from '../driver.ts';
@@ -8,6 +9,7 @@ import type { Address } from '../wire/address.ts';
 import type { OpenIdentity } from './identity.ts';
 
 export type { CarrierReason, Transport } from '../core/carrier.ts';
+export type { CongestionControlName } from '../core/congestion.ts';
 export type { ConnectionStats } from '../core/connection.ts';
 export type { ConnectionDrops, ConnectionState } from '../core/connection-options.ts';
 export type { Pong } from '../core/events.ts';
@@ -44,6 +46,12 @@ export interface AgentOptions {
    * for the registry neither.
    */
   readonly transport?: Transport;
+  /**
+   * How fast streams send. Default `rate`: as fast as the path was seen to deliver, with short queues; losses count only
+   * where many are lost, or where they met a queue. `cubic` (RFC 9438) fills the queue and takes every loss for
+   * congestion, as kernels do for TCP.
+   */
+  readonly congestionControl?: CongestionControlName;
   /** UDP port; default any free one. */
   readonly port?: number;
   /** Address to bind; default all. */

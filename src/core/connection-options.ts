@@ -1,7 +1,9 @@
 /** What a connection is made with, and what it counts. */
 import { type Bytes, LIMITS, type Millis } from '../config.ts';
 import type { BufferPool } from './buffer.ts';
-import type { CongestionControl } from './congestion.ts';
+import type { CongestionControl, CongestionControlName } from './congestion.ts';
+import { Cubic } from './cubic.ts';
+import { RateControl } from './rate-control.ts';
 
 /** A listener's connection begins in SYN_RECEIVED and waits there for the SYN. */
 export type ConnectionState = 'SYN_SENT' | 'SYN_RECEIVED' | 'ESTABLISHED' | 'FIN_WAIT' | 'TIME_WAIT' | 'CLOSED';
@@ -36,8 +38,13 @@ export interface ConnectionOptions {
   readonly offersOwn: boolean;
   readonly pool: BufferPool;
   readonly limits?: Partial<ConnectionLimits>;
-  /** Default CUBIC. @param segmentBytes - The largest segment. */
-  readonly control?: (segmentBytes: Bytes) => CongestionControl;
+  /** Default `rate`. */
+  readonly congestionControl?: CongestionControlName | undefined;
+}
+
+/** A law of congestion control by its name. @param segmentBytes - The largest segment. */
+export function createControl(name: CongestionControlName, segmentBytes: Bytes): CongestionControl {
+  return name === 'cubic' ? new Cubic(segmentBytes) : new RateControl(segmentBytes);
 }
 
 /** Plain counters of one connection. */
@@ -54,9 +61,16 @@ export interface ConnectionStats {
   readonly timeouts: number;
   readonly lossEpisodes: number;
   readonly probes: number;
+  readonly congestionControl: CongestionControlName;
+  /** What it does at present, in a word: `startup`, `cruise`, … or `slow start`, `avoidance`. */
+  readonly congestionPhase: string;
   readonly congestionWindow: Bytes;
+  /** What the path is thought to carry; 0 when not known. */
+  readonly deliveredPerSecond: Bytes;
   readonly bytesInFlight: Bytes;
   readonly srtt: Millis;
+  /** The smallest round trip of the last 10 s or so; 0 before the first. */
+  readonly minRtt: Millis;
   readonly rto: Millis;
   readonly drops: Readonly<ConnectionDrops>;
 }

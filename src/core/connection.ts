@@ -9,13 +9,13 @@ import { FLAG } from '../wire/packet.ts';
 import { parseSack } from '../wire/sack.ts';
 import { FIRST_RING_BYTES } from './buffer.ts';
 import { Closing, OUTCOME } from './closing.ts';
-import { Cubic } from './congestion.ts';
 import {
   type ConnectionDrops,
   type ConnectionLimits,
   type ConnectionOptions,
   type ConnectionState,
   type ConnectionStats,
+  createControl,
   DEFAULT_LIMITS,
 } from './connection-options.ts';
 import { Keepalive } from './keepalive.ts';
@@ -84,7 +84,7 @@ export class Connection {
   constructor(options: ConnectionOptions) {
     const { now, role, initialSeq, offersOwn, pool } = options;
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
-    const control = options.control?.(limits.segmentBytes) ?? new Cubic(limits.segmentBytes);
+    const control = createControl(options.congestionControl ?? 'rate', limits.segmentBytes);
     this.#limits = limits;
     this.#role = role;
     this.#offersOwn = offersOwn;
@@ -326,9 +326,13 @@ export class Connection {
       timeouts: counters.timeouts,
       lossEpisodes: counters.lossEpisodes,
       probes: counters.probes,
+      congestionControl: control.name,
+      congestionPhase: control.phase,
       congestionWindow: control.window,
+      deliveredPerSecond: Math.round(1000 * control.bandwidth),
       bytesInFlight: flight.bytesInFlight,
       srtt: rtt.srtt,
+      minRtt: rtt.min,
       rto: rtt.rto,
       drops: { ...this.#drops },
     };
@@ -510,6 +514,7 @@ export class Connection {
     if (this.#state !== 'TIME_WAIT') this.#stepClosing(now);
     if (this.#state === 'CLOSED') return;
     this.#tellRoom();
+    this.#receiver.yield();
     if (!this.#wasAcknowledged && this.isWriteAcknowledged) {
       this.#wasAcknowledged = true;
       this.#events |= EVENT.acknowledged;

@@ -1,23 +1,34 @@
 /**
  * The segments that are sent and not yet acknowledged: what is in flight, what arrived out of order, what is lost. A ring
- * of numbers, one column per fact. Boundaries never change (DP 5.6: peers match segments by their first number). It
- * decides nothing but "lost": by three later deliveries (RFC 6675) or by time (RACK, RFC 8985). Offsets are stream
- * offsets, not sequence numbers.
+ * of numbers, one column per fact, in stream order; two chains through it keep the order of sending and that of repair,
+ * so that an acknowledgement costs as much with ten thousand segments in flight as with ten. Boundaries never change
+ * (DP 5.6: peers match segments by their first number). When a segment is lost is decided in rack.ts, what arrives is
+ * measured in delivery.ts. Offsets are stream offsets, not sequence numbers.
  */
 import type { Bytes, Millis } from '../config.ts';
+import { Chain, NO_PLACE } from './chain.ts';
+import type { AckSample } from './congestion.ts';
+import { Delivery } from './delivery.ts';
+import { Rack } from './rack.ts';
 import type { Rtt } from './rtt.ts';
 
 const SACKED = 1;
 const LOST = 2;
 /** Sent more than once: never a sample (RFC 6298 §3). */
 const RESENT = 4;
+/** Taken for lost because others overtook it, not because the timer ran out. */
+const JUDGED = 8;
 
 const FIRST_CAPACITY = 16;
-/** Clocks and timers are about 1 ms coarse. */
-const CLOCK_MS = 1;
 
 /** The retransmission queue of one connection. */
 export class Flight {
+  readonly #rack = new Rack();
+  readonly #delivery = new Delivery();
+  /** In flight, the one that was sent first in front. */
+  readonly #flying = new Chain();
+  /** Lost, the one to be repaired first in front. */
+  readonly #missing = new Chain();
   #capacity = 0;
   #mask = 0;
   #head = 0;
@@ -27,24 +38,16 @@ export class Flight {
   #sentAt = new Float64Array(0);
   /** Place of the last transmission among all transmissions. */
   #orders = new Float64Array(0);
-  /** Bytes that had been delivered in all when it was sent. */
-  #deliveredThen = new Float64Array(0);
+  /** From a selectively acknowledged segment on, so many are selectively acknowledged for certain. */
+  #runs = new Int32Array(0);
   #flags = new Uint8Array(0);
   #bytesInFlight = 0;
   #sacked = 0;
   #lost = 0;
   #order = 0;
-  /** The three latest transmissions known to have arrived: a segment sent before all three of them is lost. */
-  #latest = -1;
-  #second = -1;
-  #third = -1;
-  #latestRtt: Millis = 0;
-  #deliveredInAll: Bytes = 0;
+  #newlyLost: Bytes = 0;
   // What the acknowledgement being handled told.
-  #delivered: Bytes = 0;
-  #sampleOrder = -1;
   #sample: Millis = Number.NaN;
-  #rate = 0;
   #isTainted = false;
   #reorderAt: Millis = Number.POSITIVE_INFINITY;
 
@@ -68,17 +71,12 @@ export class Flight {
 
   /** Bytes that the present acknowledgement showed to have arrived. */
   get delivered(): Bytes {
-    return this.#delivered;
+    return this.#delivery.delivered;
   }
 
   /** Round-trip time of the present acknowledgement, NaN when it allows none (DP 5.15). */
   get sample(): Millis {
     return this.#isTainted ? Number.NaN : this.#sample;
-  }
-
-  /** Bytes per ms delivered during the flight of the newest segment of the present acknowledgement; 0: not known. */
-  get rate(): number {
-    return this.#rate;
   }
 
   /** When a segment that was overtaken counts as lost if it is still missing. */
@@ -121,19 +119,28 @@ export class Flight {
     const at = (this.#head + i) & this.#mask;
     const flags = this.#flags[at]!;
     if ((flags & LOST) !== 0) {
+      this.#missing.remove(at);
       this.#lost -= 1;
-      this.#bytesInFlight += this.#lengths[at]!;
+    } else if ((flags & SACKED) === 0) {
+      this.#flying.remove(at);
+      this.#bytesInFlight -= this.#lengths[at]!;
     }
     this.#flags[at] = (flags & ~LOST) | RESENT;
+    if ((flags & SACKED) !== 0) return;
     this.#stamp(now, at);
+    this.#bytesInFlight += this.#lengths[at]!;
   }
 
-  /** Begins an acknowledgement: `delivered`, `sample` and `rate` start anew. */
+  /** Nothing but congestion control holds data back until this is called: then rates measure something else. */
+  limit(): void {
+    this.#delivery.limit(this.#bytesInFlight);
+  }
+
+  /** Begins an acknowledgement: what it tells starts anew. */
   begin(): void {
-    this.#delivered = 0;
-    this.#sampleOrder = -1;
+    this.#rack.begin();
+    this.#delivery.begin();
     this.#sample = Number.NaN;
-    this.#rate = 0;
     this.#isTainted = false;
   }
 
@@ -155,55 +162,63 @@ export class Flight {
 
   /** Marks every segment that lies within `[left, right)`. */
   sack(now: Millis, left: number, right: number, minRtt: Millis): void {
-    for (let i = this.#firstFrom(left); i < this.#count; i++) {
+    const first = this.#firstFrom(left);
+    let i = first;
+    while (i < this.#count) {
       const at = (this.#head + i) & this.#mask;
-      if (this.#starts[at]! + this.#lengths[at]! > right) return;
-      if ((this.#flags[at]! & SACKED) !== 0) continue;
+      if ((this.#flags[at]! & SACKED) !== 0) {
+        i += this.#runs[at]!;
+        continue;
+      }
+      if (this.#starts[at]! + this.#lengths[at]! > right) break;
       this.#deliver(now, at, minRtt);
       this.#flags[at] = (this.#flags[at]! & ~LOST) | SACKED;
+      this.#runs[at] = 1;
       this.#sacked += 1;
+      i += 1;
     }
+    // Blocks name whole runs again and again: the next look at this one is a single step.
+    if (i > first) this.#runs[(this.#head + first) & this.#mask] = i - first;
+  }
+
+  /** Writes what is known here into a sample of the acknowledgement. */
+  fill(sample: AckSample): void {
+    sample.rtt = this.sample;
+    sample.lost = this.#newlyLost;
+    sample.inFlight = this.#bytesInFlight;
+    this.#newlyLost = 0;
+    this.#delivery.fill(sample);
   }
 
   /** Marks what must be lost by now, and sets `reorderAt` for what may be. @returns How many are newly lost. */
   detectLoss(now: Millis, rtt: Rtt): number {
     let found = 0;
     this.#reorderAt = Number.POSITIVE_INFINITY;
-    const patience = Math.max(rtt.srtt, this.#latestRtt) + rtt.min / 4 + CLOCK_MS;
-    for (let i = 0; i < this.#count; i++) {
-      const at = (this.#head + i) & this.#mask;
-      const flags = this.#flags[at]!;
-      if ((flags & (SACKED | LOST)) !== 0) continue;
+    for (let at = this.#flying.first; at !== NO_PLACE; at = this.#flying.first) {
       const order = this.#orders[at]!;
-      if (order > this.#latest) {
-        // All behind a segment that was sent once were sent after it.
-        if ((flags & RESENT) === 0) break;
-        continue;
-      }
-      const deadline = this.#sentAt[at]! + patience;
-      if (order < this.#third || deadline <= now) {
-        this.lose(i);
-        found++;
-      } else if (deadline < this.#reorderAt) {
+      if (!this.#rack.isOvertaken(order)) break;
+      const deadline = this.#rack.deadline(order, this.#sentAt[at]!, rtt);
+      if (deadline > now) {
         this.#reorderAt = deadline;
+        break;
       }
+      this.#lose(at);
+      found++;
     }
     return found;
   }
 
-  /** Marks one segment lost that is in flight. @returns False when it is not in flight, or was sent again already. */
-  loseOnce(i: number): boolean {
-    const flags = this.#flags[(this.#head + i) & this.#mask]!;
-    if (flags !== 0) return false;
-    this.lose(i);
-    return true;
+  /** Another episode of losses began. */
+  noteEpisode(): void {
+    this.#rack.noteEpisode();
   }
 
-  lose(i: number): void {
+  /** Marks one segment lost that is in flight. @returns False when it is not in flight, or was sent again already. */
+  loseOnce(i: number): boolean {
     const at = (this.#head + i) & this.#mask;
-    this.#flags[at] = this.#flags[at]! | LOST;
-    this.#bytesInFlight -= this.#lengths[at]!;
-    this.#lost += 1;
+    if (this.#flags[at] !== 0) return false;
+    this.#lose(at);
+    return true;
   }
 
   /**
@@ -212,76 +227,68 @@ export class Flight {
    */
   loseAll(): void {
     const isVoid = this.#count > 0 && this.isSacked(0);
+    this.#flying.clear();
+    this.#missing.clear();
     for (let i = 0; i < this.#count; i++) {
       const at = (this.#head + i) & this.#mask;
-      if (isVoid && (this.#flags[at]! & SACKED) !== 0) {
-        this.#flags[at] = this.#flags[at]! & ~SACKED;
+      const flags = this.#flags[at]!;
+      if ((flags & SACKED) !== 0) {
+        if (!isVoid) continue;
         this.#sacked -= 1;
-        this.#bytesInFlight += this.#lengths[at]!;
+        this.#lost += 1;
+      } else if ((flags & LOST) === 0) {
+        this.#lost += 1;
+        this.#newlyLost += this.#lengths[at]!;
       }
-      if ((this.#flags[at]! & (SACKED | LOST)) === 0) this.lose(i);
+      this.#flags[at] = (flags & RESENT) | LOST;
+      this.#missing.push(at);
     }
+    this.#bytesInFlight = 0;
     this.#reorderAt = Number.POSITIVE_INFINITY;
   }
 
-  /** Index of the oldest lost segment, or -1. */
+  /** Index of the lost segment to be repaired first, or -1. */
   nextLost(): number {
-    if (this.#lost === 0) return -1;
-    for (let i = 0; i < this.#count; i++) {
-      if ((this.#flags[(this.#head + i) & this.#mask]! & LOST) !== 0) return i;
-    }
-    return -1;
+    return this.#indexAt(this.#missing.first);
   }
 
-  /** Index of the newest segment that is in flight, or -1. */
+  /** Index of the segment in flight that was sent last, or -1. */
   newestInFlight(): number {
-    for (let i = this.#count - 1; i >= 0; i--) {
-      if ((this.#flags[(this.#head + i) & this.#mask]! & (SACKED | LOST)) === 0) return i;
-    }
-    return -1;
+    return this.#indexAt(this.#flying.last);
   }
 
   /**
-   * Cuts what is too large into pieces of at most `most` bytes, which count as lost: they go again. What was selectively
-   * acknowledged stays whole.
+   * Cuts what is too large into pieces of at most `most` bytes. All that is under way counts as lost then: what was too
+   * large is, and what is not was sent behind it. What was selectively acknowledged stays whole.
    */
   split(most: Bytes): void {
     const entries = Array.from({ length: this.#count }, (_, i) => {
       const at = (this.#head + i) & this.#mask;
-      const [start, length, flags] = [this.#starts[at]!, this.#lengths[at]!, this.#flags[at]!];
-      const isWhole = length <= most || (flags & SACKED) !== 0;
-      return {
-        start,
-        length,
-        flags,
-        isWhole,
-        sentAt: this.#sentAt[at]!,
-        order: this.#orders[at]!,
-        deliveredThen: this.#deliveredThen[at]!,
-      };
+      return { start: this.start(i), length: this.length(i), isSacked: this.isSacked(i), sentAt: this.#sentAt[at]! };
     });
-    if (entries.every(({ isWhole }) => isWhole)) return;
+    if (entries.every(({ length, isSacked }) => length <= most || isSacked)) return;
     this.clear();
-    for (const { start, length, flags, isWhole, sentAt, order, deliveredThen } of entries) {
-      for (let done = 0; done < length; ) {
-        const piece = isWhole ? length : Math.min(most, length - done);
-        const i = this.push(sentAt, start + done, piece);
-        const at = (this.#head + i) & this.#mask;
-        this.#orders[at] = order;
-        this.#deliveredThen[at] = deliveredThen;
-        this.#flags[at] = isWhole ? flags & ~LOST : RESENT;
-        if ((flags & SACKED) !== 0) {
-          this.#sacked += 1;
-          this.#bytesInFlight -= piece;
-        } else if (!isWhole || (flags & LOST) !== 0) {
-          this.lose(i);
+    for (const { start, length, isSacked, sentAt } of entries) {
+      const step = isSacked ? length : most;
+      for (let done = 0; done < length; done += step) {
+        const at = (this.#head + this.push(sentAt, start + done, Math.min(step, length - done))) & this.#mask;
+        this.#flags[at] = RESENT;
+        if (!isSacked) {
+          this.#lose(at);
+          continue;
         }
-        done += piece;
+        this.#flags[at] = RESENT | SACKED;
+        this.#flying.remove(at);
+        this.#runs[at] = 1;
+        this.#bytesInFlight -= length;
+        this.#sacked += 1;
       }
     }
   }
 
   clear(): void {
+    this.#flying.clear();
+    this.#missing.clear();
     this.#count = 0;
     this.#bytesInFlight = 0;
     this.#sacked = 0;
@@ -289,40 +296,49 @@ export class Flight {
     this.#reorderAt = Number.POSITIVE_INFINITY;
   }
 
+  /** It leaves now, and is not counted in `bytesInFlight`. */
   #stamp(now: Millis, at: number): void {
     this.#sentAt[at] = now;
     this.#orders[at] = ++this.#order;
-    this.#deliveredThen[at] = this.#deliveredInAll;
+    this.#flying.push(at);
+    this.#delivery.sent(now, at, this.#lengths[at]!, this.#bytesInFlight);
+  }
+
+  #lose(at: number): void {
+    const length = this.#lengths[at]!;
+    this.#flags[at] = this.#flags[at]! | LOST | JUDGED;
+    this.#flying.remove(at);
+    this.#bytesInFlight -= length;
+    this.#newlyLost += length;
+    this.#lost += 1;
+    // A repair that got lost again goes first: all behind it wait for it.
+    const first = this.#missing.first;
+    if (first !== NO_PLACE && this.#starts[at]! < this.#starts[first]!) this.#missing.unshift(at);
+    else this.#missing.push(at);
   }
 
   /** A segment arrived that was not known to have. */
   #deliver(now: Millis, at: number, minRtt: Millis): void {
     const flags = this.#flags[at]!;
     const length = this.#lengths[at]!;
-    if ((flags & LOST) !== 0) this.#lost -= 1;
-    else this.#bytesInFlight -= length;
-    this.#delivered += length;
-    this.#deliveredInAll += length;
     const order = this.#orders[at]!;
+    if ((flags & LOST) !== 0) {
+      this.#missing.remove(at);
+      this.#lost -= 1;
+    } else {
+      this.#flying.remove(at);
+      this.#bytesInFlight -= length;
+    }
+    this.#delivery.arrived(now, length);
     const elapsed = now - this.#sentAt[at]!;
+    const isResent = (flags & RESENT) !== 0;
     // RFC 8985 §6.2: an answer sooner than any round trip is for the first transmission, not for the last.
-    if ((flags & RESENT) !== 0 && elapsed < minRtt) return;
-    if (order > this.#latest) {
-      this.#third = this.#second;
-      this.#second = this.#latest;
-      this.#latest = order;
-      this.#latestRtt = elapsed;
-    } else if (order > this.#second) {
-      this.#third = this.#second;
-      this.#second = order;
-    } else if (order > this.#third) {
-      this.#third = order;
-    }
-    if ((flags & RESENT) === 0 && order > this.#sampleOrder) {
-      this.#sampleOrder = order;
-      this.#sample = elapsed;
-      this.#rate = elapsed > 0 ? (this.#deliveredInAll - this.#deliveredThen[at]!) / elapsed : 0;
-    }
+    const isOfFirst = isResent && elapsed < minRtt;
+    if ((flags & JUDGED) !== 0 && (isOfFirst || (flags & LOST) !== 0)) this.#rack.noteSpurious(order, this.#order);
+    if (isOfFirst) return;
+    if (!isResent) this.#rack.noteOrder(order);
+    this.#rack.delivered(order, elapsed);
+    if (this.#delivery.sample(now, at, order)) this.#sample = isResent ? Number.NaN : elapsed;
   }
 
   /** Index of the first segment that begins at or after `offset`. */
@@ -337,21 +353,28 @@ export class Flight {
     return low;
   }
 
+  #indexAt(place: number): number {
+    return place === NO_PLACE ? -1 : (place - this.#head) & this.#mask;
+  }
+
   #grow(): void {
     const capacity = Math.max(FIRST_CAPACITY, 2 * this.#capacity);
-    this.#starts = this.#moved(this.#starts, new Float64Array(capacity));
-    this.#sentAt = this.#moved(this.#sentAt, new Float64Array(capacity));
-    this.#orders = this.#moved(this.#orders, new Float64Array(capacity));
-    this.#deliveredThen = this.#moved(this.#deliveredThen, new Float64Array(capacity));
-    this.#lengths = this.#moved(this.#lengths, new Int32Array(capacity));
-    this.#flags = this.#moved(this.#flags, new Uint8Array(capacity));
+    const move = <T extends Float64Array | Int32Array | Uint8Array>(from: T, to: T): T => {
+      for (let i = 0; i < this.#count; i++) to[i] = from[(this.#head + i) & this.#mask]!;
+      return to;
+    };
+    this.#starts = move(this.#starts, new Float64Array(capacity));
+    this.#sentAt = move(this.#sentAt, new Float64Array(capacity));
+    this.#orders = move(this.#orders, new Float64Array(capacity));
+    this.#lengths = move(this.#lengths, new Int32Array(capacity));
+    this.#runs = move(this.#runs, new Int32Array(capacity));
+    this.#flags = move(this.#flags, new Uint8Array(capacity));
+    this.#delivery.grow(capacity, move);
+    const placeOf = (place: number): number => (place - this.#head) & this.#mask;
+    this.#flying.grow(capacity, placeOf);
+    this.#missing.grow(capacity, placeOf);
     this.#capacity = capacity;
     this.#mask = capacity - 1;
     this.#head = 0;
-  }
-
-  #moved<T extends Float64Array | Int32Array | Uint8Array>(from: T, to: T): T {
-    for (let i = 0; i < this.#count; i++) to[i] = from[(this.#head + i) & this.#mask]!;
-    return to;
   }
 }

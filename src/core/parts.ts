@@ -9,6 +9,7 @@ import { BeaconLink } from './beacon-link.ts';
 import { Bridge } from './bridge.ts';
 import type { BufferPool } from './buffer.ts';
 import { Carrier, type Transport } from './carrier.ts';
+import type { CongestionControlName } from './congestion.ts';
 import { Control, pathOf } from './control.ts';
 import { Datagrams } from './datagrams.ts';
 import { Departures } from './departures.ts';
@@ -49,6 +50,8 @@ export interface EndpointOptions {
   readonly trustText: string | undefined;
   /** Everybody who asks for trust gets it. */
   readonly autoApprove: boolean;
+  /** Of all streams. Default `rate`. */
+  readonly congestionControl?: CongestionControlName | undefined;
   /** Default `udp`. */
   readonly transport?: Transport;
   /** The largest datagram that leaves whole towards a host, as far as the runtime knows. Default: what Ethernet carries. */
@@ -101,7 +104,7 @@ export function createParts(options: EndpointOptions): Parts {
   const ports = new Ports(start[0]! * 256 + start[1]!);
   ports.listen(PORT.trust);
   const peers = new Peers(context, paths);
-  const streams = new Streams({ ports, pool, counters, random });
+  const streams = new Streams({ ports, pool, counters, random, congestionControl: options.congestionControl });
   const trust = new Trust({ text, unixOffset, autoApprove, isPublic });
   const departures = new Departures(engine, outbox, counters);
   const beacon = new BeaconLink(counters);

@@ -270,6 +270,11 @@ export class Receiver {
     if (this.#next === this.#read && this.#assembler.size === 0) this.#ring.release();
   }
 
+  /** Gives memory back that is not needed when others need it. */
+  yield(): void {
+    if (this.#next === this.#read && this.#assembler.size === 0) this.#ring.yield();
+  }
+
   /** Throws away everything. */
   release(): void {
     this.#isDiscarding = true;
@@ -369,7 +374,7 @@ export class Receiver {
   #drop(bytes: Bytes): void {
     this.#ring.drop(bytes);
     this.#read += bytes;
-    if (this.#read === this.#next && this.#assembler.size === 0) this.#ring.yield();
+    this.yield();
     while (this.#slotEntries > 0 && this.#slotEnds[this.#slotHead]! <= this.#read) {
       this.#slots -= this.#slotCounts[this.#slotHead]!;
       this.#slotHead = (this.#slotHead + 1) & (this.#slotEnds.length - 1);

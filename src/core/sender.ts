@@ -7,8 +7,9 @@ import type { Bytes, Millis } from '../config.ts';
 import { seqDiff } from '../wire/packet.ts';
 import { looksLikeSack, SACK_MAX_BLOCKS, sackLength } from '../wire/sack.ts';
 import { type BufferPool, ByteRing } from './buffer.ts';
-import { type AckSample, type CongestionControl, createAckSample, Pacer } from './congestion.ts';
+import { type AckSample, type CongestionControl, createAckSample } from './congestion.ts';
 import { Flight } from './flight.ts';
+import { Pacer } from './pacer.ts';
 import { WINDOW_UNIT } from './receive.ts';
 import { Rtt } from './rtt.ts';
 import { WindowProbe } from './window-probe.ts';
@@ -342,20 +343,20 @@ export class Sender {
   /** Common end of an acknowledgement: sample, control, losses. */
   #settle(now: Millis, before: Bytes): void {
     const { flight, rtt } = this;
+    if (flight.delivered > 0 && !Number.isNaN(flight.sample)) rtt.update(now, flight.sample);
+    const hasLost = flight.count > 0 && flight.detectLoss(now, rtt) > 0;
     if (flight.delivered > 0) {
-      if (!Number.isNaN(flight.sample)) rtt.update(now, flight.sample);
       const sample = this.#sample;
       sample.now = now;
-      sample.delivered = flight.delivered;
       sample.bytesInFlight = before;
       sample.isWindowLimited = this.#isLimited;
       sample.isRecovering = this.#una < this.#recover && !this.#hasTimedOut;
       sample.srtt = rtt.srtt;
       sample.minRtt = rtt.min;
-      sample.deliveryRate = flight.rate;
+      flight.fill(sample);
       this.control.onAck(sample);
     }
-    if (flight.count > 0 && flight.detectLoss(now, rtt) > 0) this.#onLoss(now, before);
+    if (hasLost) this.#onLoss(now, before);
     if (flight.count === 0) {
       this.#tailAt = NEVER;
       this.#rtoAt = NEVER;
@@ -396,6 +397,7 @@ export class Sender {
     this.#isRepairForced = true;
     this.#tailAt = NEVER;
     this.counters.lossEpisodes += 1;
+    this.flight.noteEpisode();
     this.control.onLoss(now, before);
   }
 
@@ -453,7 +455,7 @@ export class Sender {
     // Repairs come first; what holds them holds new data too.
     if (this.flight.lost > 0 && this.#window > 0) return 0;
     if (this.#next === this.#end) {
-      this.#isLimited = false;
+      this.#noteLimited();
       return 0;
     }
     const { flight } = this;
@@ -461,7 +463,7 @@ export class Sender {
     const isBeyond = this.#probe.isBeyondAllowed && flight.count === 0;
     const length = isBeyond ? this.#cut(this.#segmentBytes) : this.#fitting();
     if (length === 0) {
-      this.#isLimited = false;
+      this.#noteLimited();
       if (this.#window === 0) this.#probe.start(now);
       return 0;
     }
@@ -479,6 +481,12 @@ export class Sender {
     const wanted = this.#cut(this.#segmentBytes);
     if (wanted <= room) return wanted;
     return count === 0 && room > 0 ? this.#cut(room) : 0;
+  }
+
+  /** The application or the peer's window holds data back: what is in flight does not show what the path carries. */
+  #noteLimited(): void {
+    this.#isLimited = false;
+    if (this.flight.bytesInFlight < this.control.window) this.flight.limit();
   }
 
   /** Whether congestion control and pacing let `length` bytes go. */

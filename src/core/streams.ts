@@ -7,6 +7,7 @@ import { BUDGETS, LIMITS, type Millis, STRANGER, TRUSTED } from '../config.ts';
 import type { ErrorCode } from '../errors.ts';
 import { FLAG } from '../wire/packet.ts';
 import type { BufferPool } from './buffer.ts';
+import type { CongestionControlName } from './congestion.ts';
 import { Connection, EVENT, type Segment } from './connection.ts';
 import type { ConnectionId } from './events.ts';
 import type { Peer } from './peer.ts';
@@ -57,6 +58,7 @@ interface Parts {
   readonly pool: BufferPool;
   readonly counters: Counters;
   readonly random: (into: Uint8Array) => void;
+  readonly congestionControl?: CongestionControlName | undefined;
 }
 
 const MAX_REDIALS = 3;
@@ -271,12 +273,12 @@ export class Streams {
   }
 
   #create(now: Millis, role: 'dialler' | 'listener', offersOwn: boolean): Connection {
-    const { random, pool } = this.#parts;
+    const { random, pool, congestionControl } = this.#parts;
     const bytes = new Uint8Array(4);
     random(bytes);
     // DP 5.3: below 2^30, because the comparison of old peers does not wrap.
     const initialSeq = new DataView(bytes.buffer).getUint32(0) >>> 2;
-    return new Connection({ now, role, initialSeq, offersOwn, pool });
+    return new Connection({ now, role, initialSeq, offersOwn, pool, congestionControl });
   }
 
   /** The peer answered for an older connection on these ports: try again from another port. */

@@ -1,10 +1,13 @@
 import { expect, test } from 'vitest';
-import { type AckSample, Cubic, MAX_WINDOW_BYTES, Pacer } from '../../src/core/congestion.ts';
+import { type AckSample, checkControl, createAckSample, MAX_WINDOW_BYTES } from '../../src/core/congestion.ts';
+import { Cubic } from '../../src/core/cubic.ts';
+import { Pacer } from '../../src/core/pacer.ts';
 
 const SEGMENT = 1000;
 
 function ack(control: Cubic, now: number, over: Partial<AckSample> = {}): void {
   control.onAck({
+    ...createAckSample(),
     now,
     delivered: SEGMENT,
     bytesInFlight: control.window,
@@ -34,9 +37,9 @@ test('a window that did not limit does not grow', () => {
   expect(control.window).toBe(10_000);
 });
 
-test('the window never exceeds 1 MiB', () => {
+test('the window never exceeds 64 MiB', () => {
   const control = new Cubic(SEGMENT);
-  for (let i = 0; i < 10; i++) ack(control, i, { delivered: 400_000 });
+  for (let i = 0; i < 10; i++) ack(control, i, { delivered: 40_000_000 });
   expect(control.window).toBe(MAX_WINDOW_BYTES);
 });
 
@@ -121,4 +124,10 @@ test('without a rate nothing is paced', () => {
   const pacer = new Pacer(SEGMENT);
   for (let i = 0; i < 1000; i++) pacer.sent(SEGMENT);
   expect(pacer.ready(5, Number.POSITIVE_INFINITY)).toBe(5);
+});
+
+test('a law that is not there is refused by name', () => {
+  checkControl(undefined);
+  checkControl('cubic');
+  expect(() => checkControl('reno' as 'rate')).toThrow('want rate or cubic');
 });

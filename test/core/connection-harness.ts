@@ -4,6 +4,7 @@
  */
 import { expect } from 'vitest';
 import { BufferPool } from '../../src/core/buffer.ts';
+import type { CongestionControlName } from '../../src/core/congestion.ts';
 import { Connection, type ConnectionLimits, type ConnectionState, type Segment } from '../../src/core/connection.ts';
 import { FLAG } from '../../src/wire/packet.ts';
 
@@ -53,6 +54,7 @@ export interface TraceOptions {
   own?: boolean;
   limits?: Partial<ConnectionLimits>;
   pool?: BufferPool;
+  congestionControl?: CongestionControlName;
 }
 
 /** One connection and its peer, who is the test. */
@@ -71,6 +73,7 @@ export class Trace {
       initialSeq: OURS,
       offersOwn: options.own ?? false,
       pool: this.pool,
+      congestionControl: options.congestionControl,
       ...(options.limits === undefined ? {} : { limits: options.limits }),
     });
   }

@@ -171,8 +171,8 @@ test('an empty ACK that changes the window is no duplicate', () => {
   t.sendsNothing();
 });
 
-test('losses of one episode reduce the congestion window once', () => {
-  const t = established({ own: true });
+test('losses of one episode reduce the congestion window of CUBIC once', () => {
+  const t = established({ own: true, congestionControl: 'cubic' });
   sent(t, 10 * FULL);
   t.elapse(10);
   t.gets({ flags: ACK, seq: 1, ack: 1, data: sack(OURS, [at(2), at(3)], [at(4), at(5)], [at(6), at(8)]) });
