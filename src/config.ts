@@ -36,6 +36,8 @@ export const LIMITS = {
   /** DP 3.14: packets held per peer while a key exchange runs, and peers that may hold any. */
   pendingPackets: 64,
   pendingPeers: 256,
+  /** Datagrams that wait while a page loads what they take. */
+  heldDatagrams: 64,
   lookupQueue: 256,
   lookupQueuePerSource: 4,
   /** DP 5.13: a datagram above this needs fragments at IP; refused by default. */

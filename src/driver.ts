@@ -6,7 +6,6 @@
 import type { Host, HostPort, Link, LinkHandler, LinkTarget, Timer, UdpOptions, UdpSocket } from './carrier/host.ts';
 import { connectRegistrySocket } from './carrier/registry-socket.ts';
 import type { Millis } from './config.ts';
-import { BufferPool } from './core/buffer.ts';
 import type { Transport } from './core/carrier.ts';
 import type { CongestionControlName } from './core/congestion.ts';
 import { Endpoint, type EndpointOptions } from './core/endpoint.ts';
@@ -15,7 +14,7 @@ import type { Job, JobResult } from './core/jobs.ts';
 import type { Datagram } from './core/outbox.ts';
 import type { Profile } from './core/registration.ts';
 import { BridgeSocket, type WebRoad } from './driver/bridge-socket.ts';
-import type { Engine } from './engine/engine.ts';
+import type { MeetingRoom, Meetings } from './driver/meeting.ts';
 import { type ErrorCode, PilotError } from './errors.ts';
 import { WEB_PATH } from './wire/compat.ts';
 
@@ -26,7 +25,7 @@ const GAP_MS: Millis = 30_000;
 
 /** Events that the driver does not deal with itself. */
 export type ApplicationEvent = Exclude<Event, { type: WorkType }>;
-type WorkType = 'job' | 'openLink' | 'closeLink' | 'openBridge' | 'closeBridge' | 'sendBridge' | 'saveTrust';
+type WorkType = 'job' | 'openLink' | 'closeLink' | 'openBridge' | 'closeBridge' | 'sendBridge' | 'saveTrust' | 'meet';
 
 /** Numbers that tell the endpoints on one engine apart. */
 export class Owners {
@@ -47,19 +46,15 @@ export class Owners {
   }
 }
 
-/** What endpoints share: the engine and what belongs to it, memory for streams, and the runtime. */
+/** What endpoints share: the runtime, and what speaking with others takes. */
 export interface Shared {
   readonly host: Host;
-  readonly engine: Engine;
+  /** Of the engine, which may have yet to be loaded. */
+  readonly engineName: string;
+  readonly room: MeetingRoom;
   readonly owners: Owners;
-  readonly pool: BufferPool;
   /** Those that may hold slots of the engine at the same time. */
   readonly drivers: Set<Driver>;
-}
-
-/** Makes what the endpoints of a process share. */
-export function createShared(host: Host, engine: Engine): Shared {
-  return { host, engine, owners: new Owners(), pool: new BufferPool(), drivers: new Set() };
 }
 
 /** What one endpoint is driven with. */
@@ -133,7 +128,7 @@ export class Driver {
 
   private constructor(options: DriverOptions, socket: UdpSocket | undefined) {
     const { shared, profile, trustText, autoApprove, congestionControl, transport } = options;
-    const { host, engine, pool } = shared;
+    const { host, room } = shared;
     this.#shared = shared;
     this.#options = options;
     this.#socket = socket;
@@ -142,12 +137,8 @@ export class Driver {
     this.#clockAt = now;
     this.#unixOffset = host.unixNow() - now;
     const endpoint: EndpointOptions = {
-      now,
       unixOffset: this.#unixOffset,
-      engine,
-      owner: this.#owner,
       random: (into) => host.random(into),
-      pool,
       profile: { ...profile, localPort: socket?.local.port ?? 0 },
       trustText,
       autoApprove,
@@ -156,6 +147,7 @@ export class Driver {
       ...(socket?.datagramBytes === undefined ? {} : { datagramBytes: (to) => socket.datagramBytes?.(to) ?? 0 }),
     };
     this.endpoint = new Endpoint(endpoint);
+    if (room.loaded !== undefined) this.#meet(room.loaded);
     this.#bridge = new BridgeSocket(host, options.web, {
       open: () => this.#tell((at) => this.endpoint.handleBridge(at, 'open')),
       text: (text) => this.#tell((at) => this.endpoint.handleBridgeText(at, text)),
@@ -186,6 +178,20 @@ export class Driver {
   /** A timer of the application. */
   setTimer(delayMs: Millis, callback: () => void): Timer {
     return this.#shared.host.setTimer(delayMs, callback);
+  }
+
+  /**
+   * Brings what speaking with others takes; the application waits for it before it names a peer.
+   *
+   * @throws PilotError `UNREACHABLE` when it cannot be loaded, `NOT_SUPPORTED` where it cannot run.
+   */
+  async meet(): Promise<void> {
+    try {
+      this.#meet(await this.#shared.room.load());
+    } catch (error) {
+      this.endpoint.failMeeting();
+      throw error;
+    }
   }
 
   /** The application called the endpoint: what came of it leaves after the present code has run. */
@@ -249,7 +255,7 @@ export class Driver {
   #handleReleased(token: number): void {
     this.endpoint.release(token);
     // A drain that ran out of slots left streams that have more.
-    if (this.endpoint.streams.ready().size > 0) this.flush();
+    if (this.endpoint.contacts.streams.ready().size > 0) this.flush();
   }
 
   #handleUnreachable(to: HostPort | undefined): void {
@@ -363,9 +369,25 @@ export class Driver {
       case 'saveTrust':
         this.#saveTrust(now, event.text);
         return;
+      case 'meet':
+        this.meet().then(
+          () => this.flush(),
+          (error: unknown) => this.#warn('peersNotLoaded', error, 'UNREACHABLE'),
+        );
+        return;
       default:
         this.#options.onEvent(event);
     }
+  }
+
+  #meet({ engine, pool, makeContacts }: Meetings): void {
+    if (this.endpoint.hasContacts || this.#isClosed) return;
+    this.endpoint.meet(this.now(), makeContacts, { engine, pool, owner: this.#owner });
+  }
+
+  #warn(code: string, error: unknown, otherwise: ErrorCode): void {
+    const cause = error instanceof PilotError ? error.code : otherwise;
+    this.#options.onEvent({ type: 'diagnostic', level: 'warning', code, facts: { cause } });
   }
 
   #runJob(now: Millis, id: number, job: Job): void {
@@ -454,8 +476,7 @@ export class Driver {
     };
     const writing = this.#shared.host.files.writeAtomic(trustPath, new TextEncoder().encode(text));
     this.#saving = writing.then(saved, (error: unknown) => {
-      const code = error instanceof PilotError ? error.code : 'IDENTITY_INVALID';
-      this.#options.onEvent({ type: 'diagnostic', level: 'warning', code: 'trustNotSaved', facts: { cause: code } });
+      this.#warn('trustNotSaved', error, 'IDENTITY_INVALID');
       saved();
     });
   }

@@ -1,10 +1,8 @@
 /** `pilotwire` in pages and workers: agents on WebSockets. */
 import { Agent as PortableAgent } from '../../src/api/agent.ts';
 import type { AgentOptions } from '../../src/api/shapes.ts';
-import type { Host } from '../../src/carrier/host.ts';
-import { createShared, type Shared } from '../../src/driver.ts';
-import type { Engine } from '../../src/engine/engine.ts';
-import { loadWasmEngine } from '../../src/engine/wasm.ts';
+import { MeetingRoom } from '../../src/driver/meeting.ts';
+import { Owners, type Shared } from '../../src/driver.ts';
 import { PilotError } from '../../src/errors.ts';
 import { VERSION } from '../../src/version.ts';
 import { chooseKeys } from './curves.ts';
@@ -14,8 +12,11 @@ import { BrowserIdentities } from './identity.ts';
 
 export * from '../../src/index.ts';
 
-/** Sessions of all agents of this page together (design: decision 2). */
-const SESSIONS = 1_024;
+/** A module with one SIMD instruction: whether the engine will run is told before it is loaded. */
+const SMALLEST = [
+  ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0],
+  ...[10, 9, 1, 7, 0, 0x41, 0, 0xfd, 0x0f, 0x1a, 0x0b],
+];
 
 /** A running agent. */
 export type Agent = PortableAgent;
@@ -56,19 +57,23 @@ export const Agent: {
   },
 };
 
-/** One engine serves all agents of a page; it is made with the first. */
+/** One engine serves all agents of a page; it is loaded with the first peer that one of them speaks with. */
 let sharing: Promise<{ shared: Shared; identities: BrowserIdentities }> | undefined;
 
 async function share(): Promise<{ shared: Shared; identities: BrowserIdentities }> {
+  await checkEngine();
   const database = new BrowserDatabase();
   const keys = await chooseKeys();
   const host = createBrowserHost({ files: database, jobs: keys.jobs });
-  return { shared: createShared(host, await loadEngine(host)), identities: new BrowserIdentities(keys, database) };
+  const room = new MeetingRoom(async () => (await import('./peers.ts')).loadMeetings(host));
+  const shared: Shared = { host, engineName: 'wasm', room, owners: new Owners(), drivers: new Set() };
+  return { shared, identities: new BrowserIdentities(keys, database) };
 }
 
-async function loadEngine(host: Host): Promise<Engine> {
+/** @throws PilotError `NOT_SUPPORTED` */
+async function checkEngine(): Promise<void> {
   try {
-    return await loadWasmEngine({ sessions: SESSIONS }, (into) => host.random(into));
+    await WebAssembly.compile(new Uint8Array(SMALLEST));
   } catch (cause) {
     throw new PilotError('NOT_SUPPORTED', 'Cannot start the engine: this page may not run WebAssembly with SIMD', {
       cause,

@@ -5,7 +5,8 @@ import { Agent } from '../../src/api/agent.ts';
 import { type OpenIdentity, openIdentity } from '../../src/api/identity.ts';
 import type { AgentOptions } from '../../src/api/shapes.ts';
 import type { Host } from '../../src/carrier/host.ts';
-import { createShared, type Shared } from '../../src/driver.ts';
+import { createShared } from '../../src/driver/shared.ts';
+import type { Shared } from '../../src/driver.ts';
 import { VERSION } from '../../src/version.ts';
 import { createEngine } from './engine.ts';
 

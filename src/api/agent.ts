@@ -4,8 +4,7 @@
  */
 import { LIMITS } from '../config.ts';
 import { checkControl } from '../core/congestion.ts';
-import { EVENT } from '../core/connection.ts';
-import type { ConnectionId, Pong } from '../core/events.ts';
+import { type ConnectionId, EVENT, type Pong } from '../core/events.ts';
 import { NO_PATH } from '../core/paths.ts';
 import { type ApplicationEvent, Driver } from '../driver.ts';
 import { ERROR_CODES, PilotError } from '../errors.ts';
@@ -165,7 +164,7 @@ export class Agent {
     const sourcePort = options.sourcePort ?? 0;
     await this.#questions.ask((driver, ticket) => {
       const to = { network: peer.network, port, sourcePort };
-      driver.endpoint.sendDatagram(driver.now(), peer.node, to, { bytes, ticket });
+      driver.endpoint.contacts.sendDatagram(driver.now(), peer.node, to, { bytes, ticket });
     });
   }
 
@@ -190,7 +189,7 @@ export class Agent {
     const payload = new Uint8Array(PING_BYTES);
     this.#runtime.shared.host.random(payload);
     const value = await this.#questions.ask((_, ticket) => {
-      driver.endpoint.ping(driver.now(), peer.node, { payload, ticket, deadline });
+      driver.endpoint.contacts.ping(driver.now(), peer.node, { payload, ticket, deadline });
     }, options.signal);
     return value as Pong;
   }
@@ -207,18 +206,20 @@ export class Agent {
   /** How the peer is reached, and why. */
   async explain(target: string | Address): Promise<Explanation> {
     const peer = await this.#resolve(target);
-    return this.#live().endpoint.explain(peer.node);
+    return this.#live().endpoint.contacts.explain(peer.node);
   }
 
   /** Peers that were spoken to lately. */
   peers(): PeerInfo[] {
     const { endpoint } = this.#live();
-    return [...endpoint.peers.all()].map((peer) => ({
+    if (!endpoint.hasContacts) return [];
+    const { contacts } = endpoint;
+    return [...contacts.peers.all()].map((peer) => ({
       address: new Address(0, peer.id),
       isTrusted: peer.isTrusted,
       isEncrypted: peer.exchange.hasSession,
       endpoint: peer.path.direct === NO_PATH ? undefined : endpoint.paths.text(peer.path.direct),
-      ...endpoint.explain(peer.id),
+      ...contacts.explain(peer.id),
     }));
   }
 
@@ -229,14 +230,14 @@ export class Agent {
 
   stats(): AgentStats {
     const { endpoint } = this.#live();
-    const { host, engine } = this.#runtime.shared;
+    const { host, engineName } = this.#runtime.shared;
     const { counters } = endpoint;
     return {
-      engine: engine.name,
+      engine: engineName,
       host: host.runtime,
       carrier: endpoint.carrier.name,
       carrierReason: endpoint.carrier.reason,
-      peers: endpoint.peers.size,
+      peers: endpoint.hasContacts ? endpoint.contacts.peers.size : 0,
       connections: this.#connections.size,
       datagramsReceived: counters.datagramsReceived,
       datagramsSent: counters.datagramsSent,
@@ -435,7 +436,7 @@ export class Agent {
 
   #accept(id: ConnectionId, port: number): void {
     const driver = this.#driver;
-    const stream = driver?.endpoint.stream(id);
+    const stream = driver?.endpoint.contacts.stream(id);
     if (driver === undefined || stream === undefined) return;
     const connection = new Connection(driver, stream);
     this.#connections.set(id, connection);

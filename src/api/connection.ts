@@ -3,7 +3,8 @@
  * not fit into the send buffer makes `write` wait. Bytes are delivered, or the connection errors.
  */
 import type { Millis } from '../config.ts';
-import { type ConnectionStats, EVENT } from '../core/connection.ts';
+import type { ConnectionStats } from '../core/connection.ts';
+import { EVENT } from '../core/events.ts';
 import type { Stream } from '../core/streams.ts';
 import type { Driver } from '../driver.ts';
 import { type ErrorCode, PilotError } from '../errors.ts';
@@ -157,7 +158,7 @@ export class Connection {
     if (this.#driver.isClosed) return;
     const now = this.#driver.now();
     what(now);
-    this.#driver.endpoint.touch(now, this.#stream);
+    this.#driver.endpoint.contacts.touch(now, this.#stream);
     this.#driver.flush();
   }
 }

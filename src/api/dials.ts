@@ -1,6 +1,5 @@
 /** Dials under way: from the first SYN to a connection, a code, or somebody who lost patience. */
-import { EVENT } from '../core/connection.ts';
-import type { ConnectionId } from '../core/events.ts';
+import { type ConnectionId, EVENT } from '../core/events.ts';
 import type { Stream } from '../core/streams.ts';
 import type { Driver } from '../driver.ts';
 import { PilotError } from '../errors.ts';
@@ -43,9 +42,9 @@ export class Dials {
 
   async #once(peer: Address, port: number, options: CallOptions): Promise<Stream> {
     const driver = this.#driver();
-    const id = driver.endpoint.dial(driver.now(), peer.node, { network: peer.network, port });
+    const id = driver.endpoint.contacts.dial(driver.now(), peer.node, { network: peer.network, port });
     if (typeof id !== 'number') throw connectionError(id, peer, port);
-    const stream = driver.endpoint.stream(id);
+    const stream = driver.endpoint.contacts.stream(id);
     if (stream === undefined) throw connectionError('CONNECTION_LOST', peer, port);
     driver.flush();
     const wait = {
@@ -67,7 +66,7 @@ export class Dials {
     } catch (error) {
       if (!driver.isClosed) {
         stream.connection.abort(driver.now());
-        driver.endpoint.touch(driver.now(), stream);
+        driver.endpoint.contacts.touch(driver.now(), stream);
         driver.flush();
       }
       throw error;

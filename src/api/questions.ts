@@ -67,10 +67,12 @@ export class Questions {
 
   /** The address of what a caller named. @throws PilotError `NOT_FOUND` */
   async resolve(target: Target, signal?: AbortSignal): Promise<Address> {
+    // Whoever names a peer is about to speak with it.
+    if (!this.#driver().endpoint.hasContacts) await this.#driver().meet();
     if (target.kind === 'node') return new Address(target.network, target.node);
     const { name } = target;
     const ask = (): Promise<unknown> =>
-      this.ask((driver, ticket) => driver.endpoint.resolve(driver.now(), ticket, name), signal);
+      this.ask((driver, ticket) => driver.endpoint.contacts.resolve(driver.now(), ticket, name), signal);
     for (const pauseMs of FIRST_CONTACT_MS) {
       try {
         return new Address(0, (await ask()) as number);

@@ -18,6 +18,7 @@ import {
   createControl,
   DEFAULT_LIMITS,
 } from './connection-options.ts';
+import { EVENT } from './events.ts';
 import { Keepalive } from './keepalive.ts';
 import { ARRIVAL, FIN_ARRIVAL, Receiver, WINDOW_UNIT } from './receive.ts';
 import { Sender } from './sender.ts';
@@ -26,21 +27,6 @@ import { isOffer, type Segment, Transmit } from './transmit.ts';
 
 export type { ConnectionLimits, ConnectionOptions, ConnectionState, ConnectionStats } from './connection-options.ts';
 export type { Segment } from './transmit.ts';
-
-/** Bits of `takeEvents`. */
-export const EVENT = {
-  /** ESTABLISHED was reached; a listener's side may be shown to the application. */
-  connected: 1,
-  readable: 2,
-  /** There is room again after a write that was cut short. */
-  writable: 4,
-  /** The peer's FIN arrived in order: what is readable now is the rest. */
-  readEnded: 8,
-  /** All that was written arrived, and the end of it. */
-  acknowledged: 16,
-  /** CLOSED was reached. */
-  closed: 32,
-} as const;
 
 /** RFC 8899 §4.3: timeouts in a row after which larger segments are given up. */
 const BLACK_HOLE_TIMEOUTS = 2;

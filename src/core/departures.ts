@@ -164,7 +164,6 @@ export class Departures {
 
   /** Queues bytes of their own for a path. */
   sendBare(bytes: Uint8Array, path: number): void {
-    if (path === NO_PATH) this.#counters.drop('noPath');
-    else if (!this.#outbox.push(bytes, path)) this.#counters.drop('outboxFull');
+    this.#outbox.post(this.#counters, bytes, path);
   }
 }

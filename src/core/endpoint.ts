@@ -5,93 +5,124 @@
  *
  * Order per turn: `handle*`, then `pollTransmit`, `pollLink` and `pollEvent` until empty, then `pollTimeout`.
  */
-import type { Millis } from '../config.ts';
+import { LIMITS, type Millis } from '../config.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { BridgeEnd } from './bridge.ts';
 import type { Carrier } from './carrier.ts';
-import type { ConnectionId, Event, Outcome, Ticket } from './events.ts';
-import { INTAKE } from './intake.ts';
+import type { Contacts } from './contacts.ts';
+import type { Event, Ticket } from './events.ts';
 import type { JobResult } from './jobs.ts';
 import type { Datagram } from './outbox.ts';
-import { createParts, dialPeer, type EndpointOptions, type Parts } from './parts.ts';
+import type { Means } from './parts.ts';
 import type { Paths } from './paths.ts';
-import type { Peer } from './peer.ts';
-import type { Peers } from './peers.ts';
 import type { Ports } from './ports.ts';
+import { createPresence, type EndpointOptions, type Presence } from './presence.ts';
 import type { RegistryRequest } from './registry-client.ts';
 import type { Counters } from './stats.ts';
-import type { Stream, Streams } from './streams.ts';
 import { Switchboard } from './switchboard.ts';
 import type { Trust } from './trust.ts';
-import type { Explanation } from './tunnels.ts';
 
-export type { EndpointOptions } from './parts.ts';
+export type { EndpointOptions } from './presence.ts';
+
+/** Makes an endpoint's contacts: handed over, so that what only registers does not load them. */
+export type MakeContacts = (presence: Presence, means: Means, settle: (now: Millis) => void) => Contacts;
+
+/** A datagram that came before the contacts did. */
+interface Held {
+  readonly path: number;
+  readonly bytes: Uint8Array;
+}
 
 /** One agent's protocol state. */
 export class Endpoint {
   readonly counters: Counters;
   readonly paths: Paths;
-  readonly streams: Streams;
   readonly trust: Trust;
-  readonly peers: Peers;
   readonly ports: Ports;
-  readonly #parts: Parts;
+  readonly #presence: Presence;
   readonly #switchboard: Switchboard;
+  #held: Held[] = [];
   #isClosed = false;
 
   constructor(options: EndpointOptions) {
-    const parts = createParts(options);
-    this.#parts = parts;
-    this.#switchboard = new Switchboard(parts);
-    this.counters = parts.counters;
-    this.paths = parts.paths;
-    this.streams = parts.streams;
-    this.trust = parts.trust;
-    this.peers = parts.peers;
-    this.ports = parts.ports;
+    const presence = createPresence(options);
+    this.#presence = presence;
+    this.#switchboard = new Switchboard(presence);
+    this.counters = presence.counters;
+    this.paths = presence.paths;
+    this.trust = presence.trust;
+    this.ports = presence.ports;
+  }
+
+  /** Gives the endpoint its contacts, once: before `start`, or when the event `meet` or the application asks for them. */
+  meet(now: Millis, make: MakeContacts, means: Means): void {
+    const contacts = make(this.#presence, means, (at) => this.#switchboard.settle(at));
+    this.#switchboard.connect(now, contacts);
+    const held = this.#held;
+    this.#held = [];
+    for (const { path, bytes } of held) if (!contacts.handleDatagram(now, path, bytes)) this.counters.drop('noSlot');
+    if (this.nodeId !== 0) this.handleBatch(now);
+  }
+
+  /** What they take could not be had: the next who needs it asks again. */
+  failMeeting(): void {
+    for (const _ of this.#held) this.counters.drop('noSlot');
+    this.#held = [];
+    this.#switchboard.forgetWanting();
+  }
+
+  get hasContacts(): boolean {
+    return this.#switchboard.contacts !== undefined;
+  }
+
+  /** Those we speak with. @throws Error before `meet`. */
+  get contacts(): Contacts {
+    const { contacts } = this.#switchboard;
+    if (contacts === undefined) throw new Error('The endpoint has met nobody yet');
+    return contacts;
   }
 
   /** Our node id; 0 before the first registration. */
   get nodeId(): number {
-    return this.#parts.context.nodeId;
+    return this.#switchboard.nodeId;
   }
 
   /** Which carrier is used, and why. */
   get carrier(): Carrier {
-    return this.#parts.carrier;
+    return this.#presence.carrier;
   }
 
   /** Whether the beacon can be reached over the carrier, as far as is known: UDP does not tell. */
   get isCarried(): boolean {
-    return this.carrier.name === 'udp' || this.#parts.bridge.isReady;
+    return this.carrier.name === 'udp' || this.#presence.bridge.isReady;
   }
 
   /** What is to be sent to this path goes over the WebSocket. */
   get socketPath(): number {
-    return this.#parts.socketPath;
+    return this.#presence.socketPath;
   }
 
   /** Whether the registry answers now. */
   get isOnline(): boolean {
-    return this.#parts.registration.isOnline;
+    return this.#presence.registration.isOnline;
   }
 
   /** Our address as the beacon sees it. */
   get reflexive(): { host: string; port: number } | undefined {
-    return this.#parts.registration.reflexive;
+    return this.#presence.registration.reflexive;
   }
 
   /** Begins: link, reflexive address, registration. */
   start(now: Millis): void {
-    if (this.carrier.name === 'websocket') this.#parts.registration.setRelayOnly(now);
-    this.#parts.registration.start(now);
+    if (this.carrier.name === 'websocket') this.#presence.registration.setRelayOnly(now);
+    this.#presence.registration.start(now);
     this.#switchboard.settle(now);
   }
 
   /** The wall clock, at the start and each minute. @param unixOffset - Unix ms minus monotonic ms. */
   setUnixOffset(unixOffset: Millis): void {
-    this.#parts.delivery.setUnixOffset(unixOffset);
-    this.#parts.registration.setUnixOffset(unixOffset);
+    this.#switchboard.contacts?.setUnixOffset(unixOffset);
+    this.#presence.registration.setUnixOffset(unixOffset);
     this.trust.setUnixOffset(unixOffset);
   }
 
@@ -104,33 +135,34 @@ export class Endpoint {
    * @returns False when no slot was free: nothing was taken, try again after a batch.
    */
   handleDatagram(now: Millis, path: number, bytes: Uint8Array): boolean {
-    if (this.#isClosed || (path === this.socketPath && this.#parts.bridge.handleBytes(now, bytes))) return true;
-    const result = this.#parts.intake.handle(now, path, bytes);
-    if (result === INTAKE.done) this.#switchboard.settle(now);
-    return result !== INTAKE.full;
+    if (this.#isClosed || (path === this.socketPath && this.#presence.bridge.handleBytes(now, bytes))) return true;
+    const { contacts } = this.#switchboard;
+    if (contacts !== undefined) return contacts.handleDatagram(now, path, bytes);
+    this.#hold(path, bytes);
+    return true;
   }
 
   /** Whether the next encrypted frame would find the batch full. */
   get isBatchFull(): boolean {
-    return this.#parts.intake.isFull;
+    return this.#switchboard.contacts?.isBatchFull ?? false;
   }
 
   /** Opens what came since the last call, and handles it. Once per turn of the event loop, or when the batch is full. */
   handleBatch(now: Millis): void {
-    this.#parts.intake.handleBatch(now);
+    this.#switchboard.contacts?.handleBatch(now);
     this.#switchboard.settle(now);
   }
 
   /** The registry link opened, brought bytes, or closed. Bytes are borrowed. */
   handleLink(now: Millis, _link: number, what: 'open' | 'closed' | Uint8Array, code?: ErrorCode): void {
     if (what === 'open') {
-      this.#parts.client.handleOpen(now);
-      this.#parts.registration.handleOpen(now);
+      this.#presence.client.handleOpen(now);
+      this.#presence.registration.handleOpen(now);
     } else if (what === 'closed') {
-      this.#parts.client.handleClosed(now, code);
-      this.#parts.registration.handleClosed(code);
+      this.#presence.client.handleClosed(now, code);
+      this.#presence.registration.handleClosed(code);
     } else {
-      this.#parts.client.handleBytes(now, what);
+      this.#presence.client.handleBytes(now, what);
     }
     this.#switchboard.settle(now);
   }
@@ -138,56 +170,52 @@ export class Endpoint {
   /** The WebSocket to the beacon opened or closed. */
   handleBridge(now: Millis, what: 'open' | BridgeEnd): void {
     if (this.#isClosed) return;
-    if (what === 'open') this.#parts.bridge.handleOpen(now);
-    else this.#parts.bridge.handleClosed(now, what);
+    if (what === 'open') this.#presence.bridge.handleOpen(now);
+    else this.#presence.bridge.handleClosed(now, what);
     this.#switchboard.settle(now);
   }
 
   /** A text message of the WebSocket. */
   handleBridgeText(now: Millis, text: string): void {
     if (this.#isClosed) return;
-    this.#parts.bridge.handleText(now, text);
+    this.#presence.bridge.handleText(now, text);
     this.#switchboard.settle(now);
   }
 
   /** A job was done. */
   handleJob(now: Millis, id: number, result: JobResult): void {
-    const peer = this.#parts.jobs.handle(now, id, result);
-    const known = peer === 0 ? undefined : this.peers.get(peer);
-    if (known !== undefined) this.peers.touch(known);
+    const peer = this.#presence.jobs.handle(now, id, result);
+    if (peer !== 0) this.#switchboard.contacts?.touchPeer(peer);
     this.#switchboard.settle(now);
   }
 
   /** The trust file was written, or could not be. */
   handleTrustSaved(now: Millis): void {
-    this.#parts.delivery.handleSaved(now);
+    this.contacts.handleTrustSaved(now);
     this.#switchboard.settle(now);
   }
 
   /** The network refuses datagrams to a path (ICMP). */
   handleUnreachable(now: Millis, path: number): void {
-    this.#parts.tunnels.handleUnreachable(now, path);
+    this.#switchboard.contacts?.handleUnreachable(now, path);
     this.#switchboard.settle(now);
   }
 
   /** The machine slept: addresses may have changed and mappings are gone. Everything in use is probed. */
   handleWake(now: Millis): void {
-    this.#parts.registration.handleWake(now);
-    this.#parts.bridge.handleWake(now);
-    this.#parts.tunnels.handleWake(now);
+    this.#presence.registration.handleWake(now);
+    this.#presence.bridge.handleWake(now);
+    this.#switchboard.contacts?.handleWake(now);
     this.#switchboard.settle(now);
   }
 
   handleTimeout(now: Millis): void {
     if (this.#isClosed) return;
-    this.#parts.client.handleTimeout(now);
-    if (this.carrier.handleTimeout(now) && this.nodeId !== 0) this.#parts.bridge.start(now, this.nodeId);
-    this.#parts.bridge.handleTimeout(now);
-    this.#parts.registration.handleTimeout(now);
-    this.#parts.pump.handleTimeout(now);
-    this.streams.handleTimeout(now);
-    this.#parts.delivery.handleTimeout(now);
-    for (let peer = this.peers.pollDue(now); peer !== undefined; peer = this.peers.pollDue(now)) this.peers.touch(peer);
+    this.#presence.client.handleTimeout(now);
+    if (this.carrier.handleTimeout(now) && this.nodeId !== 0) this.#presence.bridge.start(now, this.nodeId);
+    this.#presence.bridge.handleTimeout(now);
+    this.#presence.registration.handleTimeout(now);
+    this.#switchboard.contacts?.handleTimeout(now);
     this.#switchboard.settle(now);
   }
 
@@ -195,25 +223,20 @@ export class Endpoint {
   pollTimeout(): Millis {
     if (this.#isClosed) return Number.POSITIVE_INFINITY;
     return Math.min(
-      this.#parts.client.pollTimeout(),
+      this.#presence.client.pollTimeout(),
       this.carrier.pollTimeout(),
-      this.#parts.bridge.pollTimeout(),
-      this.#parts.registration.pollTimeout(),
-      this.#parts.pump.pollTimeout(),
-      this.streams.pollTimeout(),
-      this.#parts.delivery.pollTimeout(),
-      this.peers.pollTimeout(),
+      this.#presence.bridge.pollTimeout(),
+      this.#presence.registration.pollTimeout(),
+      this.#switchboard.contacts?.pollTimeout() ?? Number.POSITIVE_INFINITY,
     );
   }
 
   /** The next datagram to send. A token ≥ 0 is a slot: `release` it when the bytes were read. Valid until the next call. */
   pollTransmit(now: Millis): Datagram | undefined {
-    let next = this.#parts.outbox.poll();
+    let next = this.#presence.outbox.poll();
     if (next === undefined) {
-      this.#parts.pump.fill(now);
-      this.#parts.departures.seal();
-      this.#switchboard.handleExhausted(now);
-      next = this.#parts.outbox.poll();
+      this.#switchboard.contacts?.fill(now);
+      next = this.#presence.outbox.poll();
     }
     if (next === undefined) return undefined;
     this.counters.datagramsSent += 1;
@@ -223,81 +246,29 @@ export class Endpoint {
 
   /** Gives a slot back. */
   release(token: number): void {
-    this.#parts.departures.unclaim(token);
+    this.contacts.release(token);
   }
 
   /** Bytes for the registry link, owned by the caller. */
   pollLink(): Uint8Array | undefined {
-    return this.#parts.client.pollBytes();
+    return this.#presence.client.pollBytes();
   }
 
   get hasEvents(): boolean {
-    return this.#switchboard.hasEvents;
+    return this.#presence.events.length > 0;
   }
 
   pollEvent(): Event | undefined {
-    return this.#switchboard.pollEvent();
+    return this.#presence.events.shift();
   }
 
   // ---- from the application
 
-  /** Opens a connection. @returns Its id, or a code: BUSY, UNREACHABLE (ourselves). */
-  dial(now: Millis, peer: number, to: { network: number; port: number }): ConnectionId | ErrorCode {
-    if (peer === this.nodeId) return 'UNREACHABLE';
-    this.trust.noteContact(now, peer);
-    const target = this.#obtain(now, peer);
-    const stream = target && dialPeer(this.#parts, now, target, to);
-    this.#switchboard.settle(now);
-    return stream?.id ?? 'BUSY';
-  }
-
-  stream(id: ConnectionId): Stream | undefined {
-    return this.streams.get(id);
-  }
-
-  /** The application wrote, read or closed: send what came of it. */
-  touch(now: Millis, stream: Stream): void {
-    stream.peer.usedAt = now;
-    this.streams.touch(now, stream);
-    this.#switchboard.settle(now);
-  }
-
-  /** Sends a datagram, at once or when there is a key. The answer carries `ticket`. @param bytes - Copied. */
-  sendDatagram(
-    now: Millis,
-    peer: number,
-    to: { network: number; port: number; sourcePort: number },
-    what: { bytes: Uint8Array; ticket: Ticket },
-  ): void {
-    const target = this.#target(now, peer, what.ticket);
-    if (target === undefined) return;
-    this.trust.noteContact(now, peer);
-    this.#parts.tunnels.contact(now, target);
-    this.#parts.datagrams.send(now, target, { ...to, ...what });
-    this.#switchboard.settle(now);
-  }
-
-  /** Measures the round trip to a peer. The answer carries `ticket` and `{ rttMs, bytes }`. */
-  ping(now: Millis, peer: number, what: { payload: Uint8Array; ticket: Ticket; deadline: Millis }): void {
-    const target = this.#target(now, peer, what.ticket);
-    if (target === undefined) return;
-    this.#parts.tunnels.contact(now, target);
-    this.#parts.control.ping(now, target, what);
-    this.peers.touch(target);
-    this.#switchboard.settle(now);
-  }
-
   /** Asks the registry. The answer carries `ticket` and the registry's object. */
   request(now: Millis, ticket: Ticket, request: RegistryRequest): void {
-    this.#parts.client.request(now, request, (_, outcome) => {
+    this.#presence.client.request(now, request, (_, outcome) => {
       this.#switchboard.answer(ticket, outcome.ok ? { ok: true, value: outcome.answer } : outcome);
     });
-    this.#switchboard.settle(now);
-  }
-
-  /** The node that has a host name. The answer carries `ticket` and the node id. */
-  resolve(now: Millis, ticket: Ticket, hostname: string): void {
-    this.#parts.directory.name(now, hostname, (_, found) => this.#switchboard.answer(ticket, found));
     this.#switchboard.settle(now);
   }
 
@@ -306,46 +277,23 @@ export class Endpoint {
     this.#switchboard.settle(now);
   }
 
-  explain(peer: number): Explanation {
-    return this.#parts.tunnels.explain(peer);
-  }
-
   /** Ends all at once: streams are aborted, keys wiped, questions answered with CLOSED. Poll once more for what is left. */
   close(now: Millis): void {
     if (this.#isClosed) return;
-    for (const stream of [...this.streams.all()]) {
-      stream.connection.abort(now);
-      this.streams.touch(now, stream);
-    }
-    this.#parts.pump.fill(now);
-    this.#parts.departures.seal();
+    this.#switchboard.contacts?.abort(now);
     this.trust.close();
-    this.#parts.client.close(now);
+    this.#presence.client.close(now);
     this.#switchboard.settle(now);
-    this.#parts.intake.close();
     this.#isClosed = true;
-    for (const peer of [...this.peers.all()]) {
-      this.#parts.datagrams.fail(peer, 'CLOSED');
-      this.peers.remove(peer);
-    }
-    this.#switchboard.drainAnswers();
+    this.#switchboard.contacts?.close();
     this.#switchboard.drainJobs();
   }
 
   // ---- inside
 
-  /** Whom a question is for; answers it when there is nobody. */
-  #target(now: Millis, id: number, ticket: Ticket): Peer | undefined {
-    const peer = id === this.nodeId ? undefined : this.#obtain(now, id);
-    if (peer === undefined) this.#switchboard.answer(ticket, failure(id === this.nodeId ? 'UNREACHABLE' : 'BUSY'));
-    return peer;
+  #hold(path: number, bytes: Uint8Array): void {
+    if (this.#held.length < LIMITS.heldDatagrams) this.#held.push({ path, bytes: bytes.slice() });
+    else this.counters.drop('noSlot');
+    this.#switchboard.wantContacts();
   }
-
-  #obtain(now: Millis, id: number): Peer | undefined {
-    return this.peers.obtain(now, id, this.trust.isTrusted(now, id));
-  }
-}
-
-function failure(code: ErrorCode): Outcome {
-  return { ok: false, code, message: code === 'UNREACHABLE' ? 'That is this agent itself' : 'Too many peers' };
 }

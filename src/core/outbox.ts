@@ -2,6 +2,8 @@
  * What an endpoint wants sent, in order: sealed frames in leased transmit slots, and small frames of their own
  * (key exchange, beacon messages). Bounded; what does not fit is dropped and counted by the caller.
  */
+import { NO_PATH } from './paths.ts';
+import type { Counters } from './stats.ts';
 
 /** One datagram to send. */
 export interface Datagram {
@@ -28,6 +30,12 @@ export class Outbox {
     if (this.size >= CAPACITY) return false;
     this.#queue.push({ bytes, path, token });
     return true;
+  }
+
+  /** Queues bytes of their own for a path, or counts why not. */
+  post(counters: Counters, bytes: Uint8Array, path: number): void {
+    if (path === NO_PATH) counters.drop('noPath');
+    else if (!this.push(bytes, path)) counters.drop('outboxFull');
   }
 
   poll(): Datagram | undefined {

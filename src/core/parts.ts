@@ -1,84 +1,48 @@
 /**
- * Everything an endpoint consists of, made and connected in one place. Arrows point down: a part knows those that it is
- * given here and none above.
+ * Everything that speaking with peers takes, made and connected in one place. Arrows point down: a part knows those that
+ * it is given here and none above.
  */
 import type { Bytes, Millis } from '../config.ts';
 import type { Engine } from '../engine/engine.ts';
 import { PORT } from '../wire/packet.ts';
 import { BeaconLink } from './beacon-link.ts';
-import { Bridge } from './bridge.ts';
 import type { BufferPool } from './buffer.ts';
-import { Carrier, type Transport } from './carrier.ts';
-import type { CongestionControlName } from './congestion.ts';
 import { Control, pathOf } from './control.ts';
 import { Datagrams } from './datagrams.ts';
 import { Departures } from './departures.ts';
 import { Directory } from './directory.ts';
 import { Gate } from './gate.ts';
 import { Intake } from './intake.ts';
-import { Jobs } from './jobs.ts';
 import type { ExchangeContext } from './key-exchange.ts';
-import { Outbox } from './outbox.ts';
-import { NO_PATH, Paths } from './paths.ts';
+import { NO_PATH } from './paths.ts';
 import type { Peer } from './peer.ts';
 import { Peers } from './peers.ts';
-import { Ports } from './ports.ts';
+import type { Presence } from './presence.ts';
 import { Pump } from './pump.ts';
-import { type Profile, Registration } from './registration.ts';
-import { RegistryClient } from './registry-client.ts';
-import { Counters } from './stats.ts';
 import { type Stream, Streams } from './streams.ts';
-import { Trust } from './trust.ts';
 import { TrustDelivery } from './trust-delivery.ts';
 import { Tunnels } from './tunnels.ts';
 
 /** MTU 1 500 without the headers of IPv6 and UDP. */
 const ETHERNET_DATAGRAM: Bytes = 1_452;
 
-/** What an endpoint is made with. */
-export interface EndpointOptions {
-  readonly now: Millis;
-  /** Unix ms minus `now`. */
-  readonly unixOffset: Millis;
+/** What speaking with peers is done with. */
+export interface Means {
   readonly engine: Engine;
   /** Sixteen bits that no other endpoint on this engine has. */
   readonly owner: number;
-  readonly random: (into: Uint8Array) => void;
   readonly pool: BufferPool;
-  readonly profile: Profile;
-  /** Text of `trust.json`. */
-  readonly trustText: string | undefined;
-  /** Everybody who asks for trust gets it. */
-  readonly autoApprove: boolean;
-  /** Of all streams. Default `rate`. */
-  readonly congestionControl?: CongestionControlName | undefined;
-  /** Default `udp`. */
-  readonly transport?: Transport;
-  /** The largest datagram that leaves whole towards a host, as far as the runtime knows. Default: what Ethernet carries. */
-  readonly datagramBytes?: (host: string) => Bytes;
 }
 
 /** The parts of one endpoint. */
-export interface Parts {
-  readonly counters: Counters;
-  readonly paths: Paths;
-  readonly jobs: Jobs;
+export interface Parts extends Presence {
   readonly context: ExchangeContext;
-  readonly ports: Ports;
   readonly peers: Peers;
   readonly streams: Streams;
-  readonly trust: Trust;
-  readonly outbox: Outbox;
   readonly departures: Departures;
   readonly beacon: BeaconLink;
-  readonly carrier: Carrier;
-  readonly bridge: Bridge;
-  /** The path that stands for the WebSocket: what is sent there goes over it, and to the beacon. */
-  readonly socketPath: number;
   readonly control: Control;
-  readonly client: RegistryClient;
   readonly directory: Directory;
-  readonly registration: Registration;
   readonly tunnels: Tunnels;
   readonly datagrams: Datagrams;
   readonly pump: Pump;
@@ -86,33 +50,18 @@ export interface Parts {
   readonly intake: Intake;
 }
 
-/** Makes them. */
-export function createParts(options: EndpointOptions): Parts {
-  const { engine, owner, random, pool, profile, unixOffset, trustText: text, autoApprove } = options;
-  const { identity, publicKey: identityKey, isPublic } = profile;
-  const counters = new Counters();
-  const paths = new Paths();
-  // No datagram comes from an address of that name.
-  const socketPath = paths.intern('websocket', 0);
-  paths.hold(socketPath);
-  const carrier = new Carrier(options.transport ?? 'udp');
-  const jobs = new Jobs();
-  const outbox = new Outbox();
+/** Makes those that are missing. */
+export function createParts(presence: Presence, { engine, owner, pool }: Means): Parts {
+  const { counters, paths, carrier, socketPath, jobs, outbox, ports, trust, client, registration, options } = presence;
+  const { random, profile, unixOffset } = options;
+  const { identity, publicKey: identityKey } = profile;
   const context: ExchangeContext = { engine, owner, random, jobs, counters, identity, identityKey, nodeId: 0 };
-  const start = new Uint8Array(2);
-  random(start);
-  const ports = new Ports(start[0]! * 256 + start[1]!);
-  ports.listen(PORT.trust);
   const peers = new Peers(context, paths);
   const streams = new Streams({ ports, pool, counters, random, congestionControl: options.congestionControl });
-  const trust = new Trust({ text, unixOffset, autoApprove, isPublic });
   const departures = new Departures(engine, outbox, counters);
   const beacon = new BeaconLink(counters);
-  const bridge = new Bridge({ jobs, counters, identity, identityKey, random });
   const control = new Control({ engine, departures, counters, random });
-  const client = new RegistryClient({ jobs, counters, identity, random });
   const directory = new Directory(client);
-  const registration = new Registration(client, jobs, profile, unixOffset);
   const below = { engine, counters, paths, carrier, socketPath, peers, departures, beacon, control, directory };
   const tunnels = new Tunnels({ ...below, context, jobs, trust });
   const datagrams = new Datagrams({ engine, departures, ports, counters });
@@ -126,14 +75,10 @@ export function createParts(options: EndpointOptions): Parts {
   });
   const gate = new Gate({ trust, directory, counters });
   return {
-    ...below,
-    ...{ jobs, context, ports, streams, trust, outbox, client, registration, tunnels, datagrams, delivery, bridge },
+    ...presence,
+    ...{ context, peers, streams, departures, beacon, control, directory, tunnels, datagrams, delivery },
     pump: new Pump({
-      engine,
-      peers,
-      streams,
-      departures,
-      paths,
+      ...{ engine, peers, streams, departures, paths },
       datagramBytes: options.datagramBytes ?? (() => ETHERNET_DATAGRAM),
     }),
     intake: new Intake({ ...below, owner, registration, tunnels, gate, streams, datagrams }),

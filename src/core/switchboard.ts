@@ -1,108 +1,122 @@
 /**
- * Where the parts of an endpoint hear of each other: it drains each, translates what it says for the others, and collects
- * what the driver is to hear. It decides nothing.
+ * Where the parts of a presence hear of each other, and the contacts of them: it drains each, translates what it says for
+ * the others, and collects what the driver is to hear. It decides nothing.
  */
 import type { Millis } from '../config.ts';
-import type { ErrorCode } from '../errors.ts';
-import { PORT } from '../wire/packet.ts';
-import { EVENT } from './connection.ts';
-import type { Event, Outcome, Ticket } from './events.ts';
-import type { Parts } from './parts.ts';
+import type { Contacts } from './contacts.ts';
+import type { Outcome, RegistryObject, Ticket } from './events.ts';
 import { NO_PATH } from './paths.ts';
-import type { Peer } from './peer.ts';
+import type { Presence } from './presence.ts';
 
 /** The registry link; there is one. */
 const REGISTRY_LINK = 0;
 
 /** The news between the parts of one endpoint. */
 export class Switchboard {
-  readonly #parts: Parts;
-  readonly #events: Event[] = [];
+  readonly #presence: Presence;
+  #contacts: Contacts | undefined;
   #isCarrierTold = false;
+  #isMeetingTold = false;
+  #nodeId = 0;
+  #beaconPath: number = NO_PATH;
+  /** What the mailbox held when nobody was there to read it. */
+  #mail: RegistryObject | undefined;
 
-  constructor(parts: Parts) {
-    this.#parts = parts;
+  constructor(presence: Presence) {
+    this.#presence = presence;
   }
 
-  get hasEvents(): boolean {
-    return this.#events.length > 0;
+  /** Our node id; 0 before the first registration. */
+  get nodeId(): number {
+    return this.#nodeId;
   }
 
-  pollEvent(): Event | undefined {
-    return this.#events.shift();
+  get contacts(): Contacts | undefined {
+    return this.#contacts;
   }
 
-  /** Sessions that sealed their last frame. */
-  handleExhausted(now: Millis): void {
-    for (
-      let one = this.#parts.departures.pollExhausted();
-      one !== undefined;
-      one = this.#parts.departures.pollExhausted()
-    ) {
-      this.#parts.tunnels.handleExhausted(now, one.peer, one.session);
-    }
+  /** They are there: they learn what happened before. */
+  connect(now: Millis, contacts: Contacts): void {
+    this.#contacts = contacts;
+    contacts.nodeId = this.#nodeId;
+    contacts.beaconPath = this.#beaconPath;
+    if (this.#mail !== undefined) contacts.handleMailbox(now, this.#mail);
+    this.#mail = undefined;
+  }
+
+  /** Somebody is to be spoken with, and what that takes is not there. */
+  wantContacts(): void {
+    if (this.#isMeetingTold || this.#contacts !== undefined) return;
+    this.#isMeetingTold = true;
+    this.#presence.events.push({ type: 'meet' });
+  }
+
+  /** They could not be brought; the next who wants them asks again. */
+  forgetWanting(): void {
+    this.#isMeetingTold = false;
   }
 
   /** Drains the parts into each other until none has news, then seals what came of it. */
   settle(now: Millis): void {
     this.#drainBridge(now);
     this.#drainRegistration(now);
-    this.#parts.tunnels.drain(now);
-    for (let peer = this.#parts.peers.pollTouched(); peer !== undefined; peer = this.#parts.peers.pollTouched()) {
-      if (this.#parts.tunnels.tend(now, peer)) this.#parts.control.expire(now, peer);
-    }
-    this.#drainTunnels(now);
-    this.#drainStreams(now);
-    this.#parts.delivery.drain(now);
-    this.#drainDelivery(now);
-    this.#drainStreams(now);
+    this.#contacts?.settle(now);
     this.#drainRegistration(now);
-    this.drainAnswers();
-    this.#parts.departures.seal();
-    this.handleExhausted(now);
+    this.#contacts?.finish(now);
     this.drainJobs();
   }
 
   #drainRegistration(now: Millis): void {
-    for (
-      let news = this.#parts.registration.pollNews();
-      news !== undefined;
-      news = this.#parts.registration.pollNews()
-    ) {
+    const { registration, carrier, paths, events } = this.#presence;
+    for (let news = registration.pollNews(); news !== undefined; news = registration.pollNews()) {
       if (news.type === 'registered') {
-        this.#parts.context.nodeId = news.nodeId;
-        this.#parts.departures.nodeId = news.nodeId;
-        this.#parts.directory.nodeId = news.nodeId;
-        this.#parts.trust.setLocalId(now, news.nodeId);
-        if (this.#parts.carrier.wantsBridge) this.#parts.bridge.start(now, news.nodeId);
-        this.#events.push(news);
+        this.#handleRegistered(now, news.nodeId);
+        events.push(news);
       } else if (news.type === 'state') {
-        this.#events.push({ ...news, type: 'registryState' });
+        events.push({ ...news, type: 'registryState' });
       } else if (news.type === 'beacon') {
-        this.#parts.carrier.handleAsked(now);
-        if (this.#parts.carrier.name === 'udp') this.#setBeaconPath(this.#parts.paths.intern(news.host, news.port));
+        carrier.handleAsked(now);
+        if (carrier.name === 'udp') this.#setBeaconPath(paths.intern(news.host, news.port));
       } else {
-        this.#parts.delivery.handleMailbox(now, news.answer);
+        this.#handleMailbox(now, news.answer);
       }
     }
-    for (
-      let frame = this.#parts.registration.pollFrame();
-      frame !== undefined;
-      frame = this.#parts.registration.pollFrame()
-    ) {
-      this.#parts.departures.sendBare(frame, this.#parts.departures.beaconPath);
+    for (let frame = registration.pollFrame(); frame !== undefined; frame = registration.pollFrame()) {
+      this.#presence.outbox.post(this.#presence.counters, frame, this.#beaconPath);
     }
+  }
+
+  #handleRegistered(now: Millis, nodeId: number): void {
+    const { trust, carrier, bridge } = this.#presence;
+    this.#nodeId = nodeId;
+    if (this.#contacts !== undefined) this.#contacts.nodeId = nodeId;
+    trust.setLocalId(now, nodeId);
+    if (trust.hasErrands) this.wantContacts();
+    if (carrier.wantsBridge) bridge.start(now, nodeId);
+  }
+
+  #handleMailbox(now: Millis, answer: RegistryObject): void {
+    if (this.#contacts !== undefined) {
+      this.#contacts.handleMailbox(now, answer);
+      return;
+    }
+    const isEmpty = [answer.requests, answer.responses].every((list) => !Array.isArray(list) || list.length === 0);
+    if (isEmpty) return;
+    // What is not acknowledged comes again, so that the last answer has everything.
+    this.#mail = answer;
+    this.wantContacts();
   }
 
   #setBeaconPath(path: number): void {
-    const { paths, departures } = this.#parts;
+    const { paths } = this.#presence;
     paths.hold(path);
-    paths.release(departures.beaconPath);
-    departures.beaconPath = path;
+    paths.release(this.#beaconPath);
+    this.#beaconPath = path;
+    if (this.#contacts !== undefined) this.#contacts.beaconPath = path;
   }
 
   #drainBridge(now: Millis): void {
-    const { bridge, carrier, registration } = this.#parts;
+    const { bridge, carrier, registration, events } = this.#presence;
     if (!carrier.wantsBridge && bridge.isActive) bridge.stop();
     for (let news = bridge.pollNews(); news !== undefined; news = bridge.pollNews()) {
       if (news.type === 'ready') {
@@ -113,7 +127,7 @@ export class Switchboard {
         const code = news.type === 'replaced' ? 'REPLACED' : news.error;
         carrier.handleFailed(code);
         if (carrier.name === 'websocket') this.#setBeaconPath(NO_PATH);
-        this.#events.push({ type: 'carrier', state: news.type, code, closed: news.code });
+        events.push({ type: 'carrier', state: news.type, code, closed: news.code });
       }
     }
     // Also when the beacon answers over UDP, or nothing works.
@@ -122,145 +136,37 @@ export class Switchboard {
 
   /** The WebSocket works: from here on it is the beacon, and there are no other paths. */
   #handleReady(now: Millis): void {
-    const { carrier, socketPath, registration, tunnels } = this.#parts;
+    const { carrier, socketPath, registration } = this.#presence;
     const isChange = carrier.handleReady();
     if (carrier.name !== 'websocket') return;
     this.#setBeaconPath(socketPath);
     if (isChange) {
       registration.setRelayOnly(now);
-      tunnels.handleCarrier();
+      this.#contacts?.handleCarrier();
     }
     this.#tellCarrier();
   }
 
   #tellCarrier(): void {
     this.#isCarrierTold = true;
-    this.#events.push({ type: 'carrier', state: 'ready', code: undefined, closed: 0 });
-  }
-
-  #drainTunnels(now: Millis): void {
-    for (let news = this.#parts.tunnels.pollNews(); news !== undefined; news = this.#parts.tunnels.pollNews()) {
-      switch (news.type) {
-        case 'ready':
-          news.peer.isHeld = false;
-          this.#parts.streams.wake(news.peer);
-          this.#parts.datagrams.flush(now, news.peer);
-          this.#parts.control.flush(now, news.peer);
-          break;
-        case 'silent':
-          this.#parts.datagrams.fail(news.peer, 'NOT_TRUSTED_OR_SILENT');
-          break;
-        case 'unknown':
-          this.#parts.datagrams.fail(news.peer, 'NOT_FOUND');
-          this.#parts.control.fail(news.peer, 'NOT_FOUND');
-          this.#endStreams(now, news.peer, 'NOT_FOUND');
-          break;
-        case 'keyChanged': {
-          const { peer, shown, pinned } = news;
-          this.#events.push({ type: 'trust', event: { type: 'keyChanged', peer, shown, pinned } });
-        }
-      }
-    }
-  }
-
-  #endStreams(now: Millis, peer: Peer, code: ErrorCode): void {
-    for (const id of [...peer.streams.values()]) {
-      const stream = this.#parts.streams.get(id);
-      if (stream === undefined) continue;
-      stream.failure = code;
-      stream.connection.abort(now);
-      this.#parts.streams.touch(now, stream);
-    }
-  }
-
-  #drainStreams(now: Millis): void {
-    for (let news = this.#parts.streams.pollNews(); news !== undefined; news = this.#parts.streams.pollNews()) {
-      const { stream } = news;
-      if (this.#parts.delivery.owns(stream) || (news.type === 'accepted' && stream.localPort === PORT.trust)) {
-        this.#parts.delivery.handleStream(now, stream, news.type === 'accepted' ? EVENT.connected : news.bits);
-        continue;
-      }
-      if (news.type === 'bits') {
-        this.#events.push({ type: 'connection', connection: stream.id, bits: news.bits });
-        continue;
-      }
-      const { peer, network, peerPort, localPort: port } = stream;
-      this.#events.push({ type: 'accepted', connection: stream.id, peer: peer.id, network, peerPort, port });
-    }
-  }
-
-  #drainDelivery(now: Millis): void {
-    for (let news = this.#parts.delivery.pollNews(); news !== undefined; news = this.#parts.delivery.pollNews()) {
-      switch (news.type) {
-        case 'save':
-          this.#events.push({ type: 'saveTrust', text: news.text });
-          break;
-        case 'event':
-          this.#events.push({ type: 'trust', event: news.event });
-          break;
-        case 'acknowledge':
-          this.#parts.registration.acknowledgeMailbox(news.seq);
-          break;
-        case 'changed': {
-          const peer = this.#parts.peers.get(news.peer);
-          if (peer === undefined) break;
-          this.#parts.peers.setTrusted(peer, this.#parts.trust.isTrusted(now, news.peer));
-          if (peer.isTrusted) this.#parts.tunnels.handleTrusted(now, peer);
-          break;
-        }
-        case 'tearDown': {
-          const peer = this.#parts.peers.get(news.peer);
-          if (peer === undefined) break;
-          this.#endStreams(now, peer, 'NOT_TRUSTED');
-          this.#parts.pump.fill(now);
-          this.#parts.departures.seal();
-          this.#parts.datagrams.fail(peer, 'NOT_TRUSTED');
-          this.#parts.control.fail(peer, 'NOT_TRUSTED');
-          this.#parts.peers.remove(peer);
-        }
-      }
-    }
-    this.#parts.registration.setFastPoll(now, this.#parts.trust.isAwaiting(now));
-  }
-
-  /** Answers to the application's questions. */
-  drainAnswers(): void {
-    for (
-      let answer = this.#parts.control.pollAnswer();
-      answer !== undefined;
-      answer = this.#parts.control.pollAnswer()
-    ) {
-      this.answer(answer.ticket, answer.outcome);
-    }
-    for (
-      let answer = this.#parts.datagrams.pollAnswer();
-      answer !== undefined;
-      answer = this.#parts.datagrams.pollAnswer()
-    ) {
-      this.answer(answer.ticket, answer.outcome);
-    }
-    for (let one = this.#parts.datagrams.poll(); one !== undefined; one = this.#parts.datagrams.poll()) {
-      this.#events.push({ type: 'datagram', ...one });
-    }
+    this.#presence.events.push({ type: 'carrier', state: 'ready', code: undefined, closed: 0 });
   }
 
   /** Work for the driver. */
   drainJobs(): void {
-    for (let job = this.#parts.jobs.poll(); job !== undefined; job = this.#parts.jobs.poll()) {
-      this.#events.push({ type: 'job', ...job });
+    const { jobs, client, bridge, events } = this.#presence;
+    for (let job = jobs.poll(); job !== undefined; job = jobs.poll()) events.push({ type: 'job', ...job });
+    for (let command = client.pollCommand(); command; command = client.pollCommand()) {
+      events.push({ type: command === 'open' ? 'openLink' : 'closeLink', link: REGISTRY_LINK });
     }
-    for (let command = this.#parts.client.pollCommand(); command; command = this.#parts.client.pollCommand()) {
-      this.#events.push({ type: command === 'open' ? 'openLink' : 'closeLink', link: REGISTRY_LINK });
-    }
-    const { bridge } = this.#parts;
     for (let command = bridge.pollCommand(); command !== undefined; command = bridge.pollCommand()) {
-      if (command.type === 'send') this.#events.push({ type: 'sendBridge', message: command.message });
-      else this.#events.push({ type: command.type === 'open' ? 'openBridge' : 'closeBridge' });
+      if (command.type === 'send') events.push({ type: 'sendBridge', message: command.message });
+      else events.push({ type: command.type === 'open' ? 'openBridge' : 'closeBridge' });
     }
   }
 
   /** Answers a question. */
   answer(ticket: Ticket, outcome: Outcome): void {
-    this.#events.push({ type: 'answer', ticket, outcome });
+    this.#presence.events.push({ type: 'answer', ticket, outcome });
   }
 }

@@ -5,9 +5,8 @@
 import { LIMITS, type Millis } from '../config.ts';
 import { CHALLENGE } from '../wire/registry.ts';
 import { emitTrustMessage, parseTrustMessage, type TrustMessage, trustText } from '../wire/trust.ts';
-import { EVENT } from './connection.ts';
 import type { Directory } from './directory.ts';
-import type { RegistryObject } from './events.ts';
+import { EVENT, type RegistryObject } from './events.ts';
 import type { Jobs } from './jobs.ts';
 import type { ExchangeContext } from './key-exchange.ts';
 import type { RegistryClient } from './registry-client.ts';

@@ -103,6 +103,12 @@ export class Trust {
     if (this.#tables.unconfirmed().length > 0) this.#revocations.resume(now);
   }
 
+  /** Something is left to be told or to be ended, which takes somebody who polls. */
+  get hasErrands(): boolean {
+    const at = Math.min(this.#tables.nextExpiry(), this.#steps.pollTimeout(), this.#revocations.pollTimeout());
+    return at < NEVER || this.#actions.length > 0;
+  }
+
   // Who is trusted
 
   /** @param port - Of ours; without it, whether the peer may use any. */

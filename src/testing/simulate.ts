@@ -5,7 +5,8 @@
 import { Agent } from '../api/agent.ts';
 import { openIdentity } from '../api/identity.ts';
 import type { AgentOptions, AgentRuntime } from '../api/shapes.ts';
-import { BufferPool } from '../core/buffer.ts';
+import { MeetingRoom, type Meetings } from '../driver/meeting.ts';
+import { createMeetings } from '../driver/shared.ts';
 import type { Driver, Owners, Shared } from '../driver.ts';
 import type { Engine } from '../engine/engine.ts';
 import { type RendezvousOptions, type RendezvousServer, serveRendezvous } from '../server/serve.ts';
@@ -34,12 +35,13 @@ export interface VirtualAgentOptions extends Partial<AgentOptions> {
 export class Simulation {
   readonly world: World;
   readonly #runtime: SimulationRuntime;
-  readonly #pool: BufferPool = new BufferPool();
+  readonly #meetings: Meetings;
   readonly #drivers: Set<Driver> = new Set();
   #rendezvous: RendezvousServer | undefined;
 
   constructor(runtime: SimulationRuntime, options: SimulationOptions) {
     this.#runtime = runtime;
+    this.#meetings = createMeetings(runtime.engine);
     this.world = new World({ ...options, jobs: runtime.jobs });
   }
 
@@ -64,7 +66,8 @@ export class Simulation {
     const { machine, ...rest } = options;
     const host = this.world.host(name, machine);
     const { engine, owners } = this.#runtime;
-    const shared: Shared = { host, engine, owners, pool: this.#pool, drivers: this.#drivers };
+    const room = new MeetingRoom(this.#meetings);
+    const shared: Shared = { host, engineName: engine.name, room, owners, drivers: this.#drivers };
     const runtime: AgentRuntime = {
       shared,
       version: VERSION,
@@ -89,7 +92,7 @@ export class Simulation {
     await this.world.finish(this.rendezvous.close());
     await this.world.elapse(30_000);
     this.world.assertQuiet();
-    if (this.#pool.used !== 0)
-      throw new Error(`World with seed ${this.world.seed} still holds ${this.#pool.used} bytes`);
+    const { used } = this.#meetings.pool;
+    if (used !== 0) throw new Error(`World with seed ${this.world.seed} still holds ${used} bytes`);
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { EVENT } from '../../src/core/connection.ts';
+import { EVENT } from '../../src/core/events.ts';
 import { ACK, established, FIN, OFFER, PEERS, RST, SYN } from './connection-harness.ts';
 
 describe('between our own', () => {

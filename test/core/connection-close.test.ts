@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { EVENT } from '../../src/core/connection.ts';
+import { EVENT } from '../../src/core/events.ts';
 import { ACK, established, FIN, OURS, RST, SYN, sack, stream, Trace } from './connection-harness.ts';
 
 const FOREVER = Number.POSITIVE_INFINITY;

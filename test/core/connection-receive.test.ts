@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { BufferPool } from '../../src/core/buffer.ts';
-import { EVENT } from '../../src/core/connection.ts';
+import { EVENT } from '../../src/core/events.ts';
 import { ACK, established, PEERS, sack, stream } from './connection-harness.ts';
 
 const text = (bytes: Uint8Array): string => new TextDecoder('latin1').decode(bytes);

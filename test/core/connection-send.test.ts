@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { EVENT } from '../../src/core/connection.ts';
+import { EVENT } from '../../src/core/events.ts';
 import { ACK, established, OURS, PEERS, RST, SYN, sack, stream, Trace } from './connection-harness.ts';
 
 /** Writes `bytes` of the test stream and collects the numbers of the segments that leave. */

@@ -1,7 +1,8 @@
 /** Which packet belongs to which connection, which ports they get, and who may open one (DP 5.2, 5.4, 5.14, 5.19). */
 import { describe, expect, test } from 'vitest';
 import { BufferPool } from '../../src/core/buffer.ts';
-import { EVENT, type Segment } from '../../src/core/connection.ts';
+import type { Segment } from '../../src/core/connection.ts';
+import { EVENT } from '../../src/core/events.ts';
 import { Jobs } from '../../src/core/jobs.ts';
 import { Peer } from '../../src/core/peer.ts';
 import { Ports } from '../../src/core/ports.ts';

@@ -1,6 +1,6 @@
 /** Windows and sizes of segments between our own, and what may wait to be sent. */
 import { expect, test } from 'vitest';
-import { EVENT } from '../../src/core/connection.ts';
+import { EVENT } from '../../src/core/events.ts';
 import { ACK, established, OURS, sack, stream } from './connection-harness.ts';
 
 const FULL = 1_152;

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { BufferPool } from '../../src/core/buffer.ts';
-import { Connection, type ConnectionLimits, EVENT, type Segment } from '../../src/core/connection.ts';
+import { Connection, type ConnectionLimits, type Segment } from '../../src/core/connection.ts';
+import { EVENT } from '../../src/core/events.ts';
 import { byteAt, seeded } from './connection-harness.ts';
 
 interface Flying {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { BufferPool } from '../../src/core/buffer.ts';
-import { EVENT } from '../../src/core/connection.ts';
+import { EVENT } from '../../src/core/events.ts';
 import { ACK, established, FIN, OFFER, RST, SYN, Trace } from './connection-harness.ts';
 
 test('a SYN goes at 0, 0.25, 0.75, 1.75, 3.25, 5.25 and 9.25 s and the dial fails at 17.25 s', () => {

@@ -3,7 +3,7 @@
  * streams are open and for how long.
  */
 import { describe, expect, test } from 'vitest';
-import { EVENT } from '../../src/core/connection.ts';
+import { EVENT } from '../../src/core/events.ts';
 import { Jobs } from '../../src/core/jobs.ts';
 import { Counters } from '../../src/core/stats.ts';
 import type { Stream } from '../../src/core/streams.ts';

@@ -15,8 +15,10 @@ import { Keyring } from '../../src/core/keyring.ts';
 import { Offer } from '../../src/core/offer.ts';
 import { createParts, type Parts } from '../../src/core/parts.ts';
 import { NO_PATH } from '../../src/core/paths.ts';
+import { createPresence } from '../../src/core/presence.ts';
 import { TrustTables } from '../../src/core/trust-tables.ts';
-import { createShared, Driver } from '../../src/driver.ts';
+import { createShared } from '../../src/driver/shared.ts';
+import { Driver } from '../../src/driver.ts';
 import { type Engine, RX, STATUS } from '../../src/engine/engine.ts';
 import { emitPila, emitPilk, type KeyExchange, parseKeyExchange, signedExchange } from '../../src/wire/key-exchange.ts';
 import { sharedEngine } from './exchange-rig.ts';
@@ -63,10 +65,11 @@ describe('tunnels', () => {
       install: () => 1,
       wipe: () => {},
     } as unknown as Engine;
-    const parts = createParts({
-      ...{ now: NOW, unixOffset: 0, engine, owner: 0, pool: new BufferPool(), profile: PROFILE },
-      ...{ random: (into) => into.fill(3), trustText: undefined, autoApprove: false },
+    const presence = createPresence({
+      ...{ unixOffset: 0, profile: PROFILE, trustText: undefined, autoApprove: false },
+      random: (into) => into.fill(3),
     });
+    const parts = createParts(presence, { engine, owner: 0, pool: new BufferPool() });
     parts.paths.hold(parts.paths.intern('198.51.100.1', 9_001));
     parts.paths.hold(parts.paths.intern('198.51.100.2', 4_000));
     parts.departures.nodeId = 1;

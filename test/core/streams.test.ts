@@ -1,7 +1,8 @@
 /** Limits of the connection table, and what happens when one connection takes the place of another (DP 5.4, 5.19). */
 import { expect, test } from 'vitest';
 import { BufferPool } from '../../src/core/buffer.ts';
-import { EVENT, type Segment } from '../../src/core/connection.ts';
+import type { Segment } from '../../src/core/connection.ts';
+import { EVENT } from '../../src/core/events.ts';
 import { Jobs } from '../../src/core/jobs.ts';
 import { Peer } from '../../src/core/peer.ts';
 import { Ports } from '../../src/core/ports.ts';

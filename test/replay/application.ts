@@ -3,10 +3,10 @@
  * on when there is room.
  */
 import type { Millis } from '../../src/config.ts';
-import { EVENT } from '../../src/core/connection.ts';
 import type { ReceivedDatagram } from '../../src/core/datagrams.ts';
 import type { Endpoint } from '../../src/core/endpoint.ts';
 import type { ConnectionId, Event } from '../../src/core/events.ts';
+import { EVENT } from '../../src/core/events.ts';
 import type { Stream } from '../../src/core/streams.ts';
 import { EPHEMERAL_FIRST, EPHEMERAL_LAST } from '../../src/wire/packet.ts';
 import { type Conversation, nameOf } from './conversation.ts';
@@ -82,7 +82,7 @@ export class Application {
       case 'datagram': {
         const { peer, network, port, sourcePort, bytes } = call;
         this.#place(now, peer, sourcePort);
-        endpoint.sendDatagram(now, peer, { network, port, sourcePort: 0 }, { bytes, ticket: this.#ticket++ });
+        endpoint.contacts.sendDatagram(now, peer, { network, port, sourcePort: 0 }, { bytes, ticket: this.#ticket++ });
         this.#place(now, peer, OTHER_PORTS);
         return;
       }
@@ -99,7 +99,7 @@ export class Application {
   handleEvent(now: Millis, event: Event): void {
     if (event.type === 'datagram') this.received.datagrams.push(event);
     else if (event.type === 'accepted') {
-      const stream = this.#endpoint.stream(event.connection);
+      const stream = this.#endpoint.contacts.stream(event.connection);
       if (stream === undefined) return;
       this.#take(stream);
       this.#proceed(now, nameOfStream(stream));
@@ -131,9 +131,9 @@ export class Application {
 
   #dial(now: Millis, { peer, network, localPort, peerPort, name }: Conversation): void {
     this.#place(now, peer, localPort);
-    const id = this.#endpoint.dial(now, peer, { network, port: peerPort });
+    const id = this.#endpoint.contacts.dial(now, peer, { network, port: peerPort });
     this.#place(now, peer, OTHER_PORTS);
-    const stream = typeof id === 'number' ? this.#endpoint.stream(id) : undefined;
+    const stream = typeof id === 'number' ? this.#endpoint.contacts.stream(id) : undefined;
     if (stream === undefined || nameOfStream(stream) !== name) throw new Error(`Cannot dial ${name}: got ${id}`);
     this.#take(stream);
   }
@@ -170,7 +170,7 @@ export class Application {
       work.wantsEnd = false;
       connection.close(now);
     }
-    this.#endpoint.touch(now, stream);
+    this.#endpoint.contacts.touch(now, stream);
   }
 }
 

@@ -5,6 +5,7 @@
 import { createPublicKeyJobs, type SynchronousKeyJobs } from '../../bindings/node/keys.ts';
 import type { Millis } from '../../src/config.ts';
 import { BufferPool } from '../../src/core/buffer.ts';
+import { Contacts } from '../../src/core/contacts.ts';
 import { Endpoint } from '../../src/core/endpoint.ts';
 import type { Event } from '../../src/core/events.ts';
 import type { Job, JobResult } from '../../src/core/jobs.ts';
@@ -94,12 +95,8 @@ class Player {
     this.#registry = new RecordedRegistry(recording, life);
     this.#trustText = trustText;
     this.#endpoint = new Endpoint({
-      now: life.from,
       unixOffset: recording.startUnixMs,
-      engine: withPrefixes(engine, plan.prefixes),
-      owner,
       random: (into) => fill(into, life.secret),
-      pool: new BufferPool(),
       profile: {
         publicKey,
         identity,
@@ -113,6 +110,11 @@ class Player {
       },
       trustText,
       autoApprove: false,
+    });
+    this.#endpoint.meet(life.from, (...how) => new Contacts(...how), {
+      engine: withPrefixes(engine, plan.prefixes),
+      owner,
+      pool: new BufferPool(),
     });
     this.#application = new Application(plan, this.#endpoint);
     const arrivals = plan.arrivals.map((one) => ({
