@@ -301,15 +301,15 @@ export class Agent {
       congestionControl: options.congestionControl,
       onEvent: (event) => this.#handleEvent(event),
     });
-    const { trust } = this.#driver.endpoint;
-    if (trust.isDamaged) {
+    const { tables } = this.#driver.endpoint;
+    if (tables.isDamaged) {
       throw new PilotError('IDENTITY_INVALID', `Cannot read ${trustPath}: not a trust file`, {
         hint: 'restore it from a backup, or delete it and ask for trust again',
       });
     }
     await this.#registered(options);
-    if (trust.skipped > 0) {
-      this.#tell({ level: 'warning', code: 'trustEntriesSkipped', facts: { count: trust.skipped } });
+    if (tables.skipped > 0) {
+      this.#tell({ level: 'warning', code: 'trustEntriesSkipped', facts: { count: tables.skipped } });
     }
     if (options.echo !== false) this.#serveEcho();
   }

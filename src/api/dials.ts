@@ -77,7 +77,7 @@ export class Dials {
   /** Who just became our friend may not have heard of it yet, and says no. */
   #isFirstContact(peer: Address): boolean {
     const driver = this.#driver();
-    const { trust } = driver.endpoint;
+    const { trust } = driver.endpoint.contacts;
     const since = driver.unixNow() / 1000 - FIRST_CONTACT_SECONDS;
     if (trust.outgoing().some(({ nodeId }) => nodeId === peer.node)) return true;
     return trust.trusted(driver.now()).some(({ nodeId, approvedAt }) => nodeId === peer.node && approvedAt >= since);

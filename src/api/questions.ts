@@ -87,7 +87,8 @@ export class Questions {
   /** CP 2.8: a private name shows itself to friends, and one of those we asked may have become one this moment. */
   #isTrustComing(): boolean {
     const driver = this.#driver();
-    return driver.endpoint.trust.outgoing().length > 0 || driver.endpoint.trust.isAwaiting(driver.now());
+    const { trust } = driver.endpoint.contacts;
+    return trust.outgoing().length > 0 || trust.isAwaiting(driver.now());
   }
 
   /** What the registry has of a node. */

@@ -65,7 +65,9 @@ export class AgentTrust {
    */
   async request(target: string | Address, justification = ''): Promise<TrustRequestStatus> {
     const peer = await this.#parts.resolve(target);
-    const status = this.#act((driver) => driver.endpoint.trust.request(driver.now(), peer.node, justification));
+    const status = this.#act((driver) =>
+      driver.endpoint.contacts.trust.request(driver.now(), peer.node, justification),
+    );
     if (status === 'full')
       throw new PilotError('BUSY', `Cannot ask ${peer} for trust: the table of trusted nodes is full`);
     if (status === 'invalid')
@@ -82,7 +84,7 @@ export class AgentTrust {
     const { timeoutMs = 30_000, signal } = options;
     const peer = await this.#parts.resolve(target, signal);
     const driver = this.#parts.driver();
-    if (driver.endpoint.trust.isTrusted(driver.now(), peer.node)) return;
+    if (driver.endpoint.contacts.trust.isTrusted(driver.now(), peer.node)) return;
     const wait = {
       setTimer: (delayMs: number, callback: () => void) => driver.setTimer(delayMs, callback),
       timeoutMs,
@@ -116,14 +118,15 @@ export class AgentTrust {
 
   /** Requests that wait for an answer now. */
   pending(): TrustRequest[] {
-    const { trust } = this.#parts.driver().endpoint;
-    return trust.pending().map((pending) => this.#requestOf(pending));
+    const { tables } = this.#parts.driver().endpoint;
+    return tables.pending().map((pending) => this.#requestOf(pending));
   }
 
   /** Nodes that may speak to us. */
   list(): TrustedPeer[] {
     const driver = this.#parts.driver();
-    return driver.endpoint.trust.trusted(driver.now()).map(({ nodeId, publicKey, approvedAt, isMutual, network }) => {
+    const { tables } = driver.endpoint;
+    return tables.trusted(driver.unixNow() / 1000).map(({ nodeId, publicKey, approvedAt, isMutual, network }) => {
       return { peer: new Address(0, nodeId), publicKey, approvedAt: approvedAt * 1000, isMutual, network };
     });
   }
@@ -132,33 +135,32 @@ export class AgentTrust {
   async isTrusted(target: string | Address): Promise<boolean> {
     const peer = await this.#parts.resolve(target);
     const driver = this.#parts.driver();
-    return driver.endpoint.trust.isTrusted(driver.now(), peer.node);
+    return driver.endpoint.contacts.trust.isTrusted(driver.now(), peer.node);
   }
 
   /** Lets a node in that asked. @throws PilotError `NOT_FOUND` when it did not ask. */
   async approve(target: string | Address): Promise<void> {
     const peer = await this.#parts.resolve(target);
-    this.#judge('approve', peer, (driver) => driver.endpoint.trust.approve(driver.now(), peer.node));
+    this.#judge('approve', peer, (driver) => driver.endpoint.contacts.trust.approve(driver.now(), peer.node));
   }
 
   /** Says no to a node that asked. @throws PilotError `NOT_FOUND` when it did not ask. */
   async reject(target: string | Address, reason = ''): Promise<void> {
     const peer = await this.#parts.resolve(target);
-    this.#judge('reject', peer, (driver) => driver.endpoint.trust.reject(driver.now(), peer.node, reason));
+    this.#judge('reject', peer, (driver) => driver.endpoint.contacts.trust.reject(driver.now(), peer.node, reason));
   }
 
   /** Ends trust in a node, tells it, and closes what it has open. @throws PilotError `NOT_FOUND` when there is none. */
   async revoke(target: string | Address): Promise<void> {
     const peer = await this.#parts.resolve(target);
-    this.#judge('revoke', peer, (driver) => driver.endpoint.trust.revoke(driver.now(), peer.node));
+    this.#judge('revoke', peer, (driver) => driver.endpoint.contacts.trust.revoke(driver.now(), peer.node));
   }
 
   /** Called by `Agent`. */
   handleEvent(event: TrustEvent): void {
     for (const waiting of [...this.#waiting]) waiting(event);
     if (event.type !== 'pending') return;
-    const { trust } = this.#parts.driver().endpoint;
-    const pending = trust.pending().find(({ nodeId }) => nodeId === event.peer);
+    const pending = this.#parts.driver().endpoint.tables.pendingOf(event.peer);
     if (pending === undefined) return;
     for (const queue of this.#queues) queue.push(this.#requestOf(pending));
   }
@@ -186,7 +188,7 @@ export class AgentTrust {
   #act<T>(what: (driver: Driver) => T): T {
     const driver = this.#parts.driver();
     const result = what(driver);
-    driver.endpoint.trustChanged(driver.now());
+    driver.endpoint.contacts.trustChanged(driver.now());
     driver.flush();
     return result;
   }

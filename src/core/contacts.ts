@@ -13,12 +13,14 @@ import type { Peer } from './peer.ts';
 import type { Peers } from './peers.ts';
 import type { Presence } from './presence.ts';
 import type { Stream, Streams } from './streams.ts';
+import type { Trust } from './trust.ts';
 import type { Explanation } from './tunnels.ts';
 
 /** The peers of one endpoint. What a call changed takes effect when the endpoint settles: `settle` is called for it. */
 export class Contacts {
   readonly streams: Streams;
   readonly peers: Peers;
+  readonly trust: Trust;
   readonly #parts: Parts;
   /** Carries on what changed, in all of the endpoint. */
   readonly #settle: (now: Millis) => void;
@@ -28,16 +30,18 @@ export class Contacts {
     this.#settle = settle;
     this.streams = this.#parts.streams;
     this.peers = this.#parts.peers;
+    this.trust = this.#parts.trust;
   }
 
   // ---- from the endpoint
 
-  /** Our node id. */
-  set nodeId(nodeId: number) {
+  /** We have a node id. */
+  handleRegistered(now: Millis, nodeId: number): void {
     const { context, departures, directory } = this.#parts;
     context.nodeId = nodeId;
     departures.nodeId = nodeId;
     directory.nodeId = nodeId;
+    this.trust.setLocalId(now, nodeId);
   }
 
   /** Where the beacon is, or NO_PATH. */
@@ -83,6 +87,7 @@ export class Contacts {
 
   setUnixOffset(unixOffset: Millis): void {
     this.#parts.delivery.setUnixOffset(unixOffset);
+    this.trust.setUnixOffset(unixOffset);
   }
 
   /** A job was done that concerns a peer. */
@@ -115,7 +120,7 @@ export class Contacts {
     this.#parts.departures.unclaim(token);
   }
 
-  /** Ends all streams at once. */
+  /** Ends all streams at once, and has written what was to be written soon. */
   abort(now: Millis): void {
     for (const stream of [...this.streams.all()]) {
       stream.connection.abort(now);
@@ -123,6 +128,7 @@ export class Contacts {
     }
     this.#parts.pump.fill(now);
     this.#parts.departures.seal();
+    this.trust.close();
   }
 
   /** Forgets all peers; their keys are wiped and what waits for them is answered with CLOSED. */
@@ -140,7 +146,7 @@ export class Contacts {
   /** Opens a connection. @returns Its id, or a code: BUSY, UNREACHABLE (ourselves). */
   dial(now: Millis, peer: number, to: { network: number; port: number }): ConnectionId | ErrorCode {
     if (this.#isOurs(peer)) return 'UNREACHABLE';
-    this.#parts.trust.noteContact(now, peer);
+    this.trust.noteContact(now, peer);
     const target = this.#obtain(now, peer);
     const stream = target && dialPeer(this.#parts, now, target, to);
     this.#settle(now);
@@ -167,7 +173,7 @@ export class Contacts {
   ): void {
     const target = this.#target(now, peer, what.ticket);
     if (target === undefined) return;
-    this.#parts.trust.noteContact(now, peer);
+    this.trust.noteContact(now, peer);
     this.#parts.tunnels.contact(now, target);
     this.#parts.datagrams.send(now, target, { ...to, ...what });
     this.#settle(now);
@@ -186,6 +192,11 @@ export class Contacts {
   /** The node that has a host name. The answer carries `ticket` and the node id. */
   resolve(now: Millis, ticket: Ticket, hostname: string): void {
     this.#parts.directory.name(now, hostname, (_, found) => this.#answer(ticket, found));
+    this.#settle(now);
+  }
+
+  /** The application asked or answered for trust through `trust`: do what follows. */
+  trustChanged(now: Millis): void {
     this.#settle(now);
   }
 
@@ -278,7 +289,7 @@ export class Contacts {
   }
 
   #drainDelivery(now: Millis): void {
-    const { delivery, registration, trust, events } = this.#parts;
+    const { delivery, registration, events } = this.#parts;
     for (let news = delivery.pollNews(); news !== undefined; news = delivery.pollNews()) {
       switch (news.type) {
         case 'save':
@@ -297,13 +308,13 @@ export class Contacts {
           this.#tearDown(now, news.peer);
       }
     }
-    registration.setFastPoll(now, trust.isAwaiting(now));
+    registration.setFastPoll(now, this.trust.isAwaiting(now));
   }
 
   #handleTrustChanged(now: Millis, id: number): void {
     const peer = this.peers.get(id);
     if (peer === undefined) return;
-    this.peers.setTrusted(peer, this.#parts.trust.isTrusted(now, id));
+    this.peers.setTrusted(peer, this.trust.isTrusted(now, id));
     if (peer.isTrusted) this.#parts.tunnels.handleTrusted(now, peer);
   }
 
@@ -351,7 +362,7 @@ export class Contacts {
   }
 
   #obtain(now: Millis, id: number): Peer | undefined {
-    return this.peers.obtain(now, id, this.#parts.trust.isTrusted(now, id));
+    return this.peers.obtain(now, id, this.trust.isTrusted(now, id));
   }
 }
 

@@ -20,7 +20,7 @@ import { createPresence, type EndpointOptions, type Presence } from './presence.
 import type { RegistryRequest } from './registry-client.ts';
 import type { Counters } from './stats.ts';
 import { Switchboard } from './switchboard.ts';
-import type { Trust } from './trust.ts';
+import type { TrustTables } from './trust-tables.ts';
 
 export type { EndpointOptions } from './presence.ts';
 
@@ -37,26 +37,30 @@ interface Held {
 export class Endpoint {
   readonly counters: Counters;
   readonly paths: Paths;
-  readonly trust: Trust;
+  /** Whom we trust, and who asked: to be read. What changes them is with the contacts. */
+  readonly tables: TrustTables;
   readonly ports: Ports;
   readonly #presence: Presence;
   readonly #switchboard: Switchboard;
   #held: Held[] = [];
+  #unixOffset: Millis;
   #isClosed = false;
 
   constructor(options: EndpointOptions) {
     const presence = createPresence(options);
     this.#presence = presence;
+    this.#unixOffset = options.unixOffset;
     this.#switchboard = new Switchboard(presence);
     this.counters = presence.counters;
     this.paths = presence.paths;
-    this.trust = presence.trust;
+    this.tables = presence.tables;
     this.ports = presence.ports;
   }
 
   /** Gives the endpoint its contacts, once: before `start`, or when the event `meet` or the application asks for them. */
-  meet(now: Millis, make: MakeContacts, means: Means): void {
-    const contacts = make(this.#presence, means, (at) => this.#switchboard.settle(at));
+  meet(now: Millis, make: MakeContacts, means: Omit<Means, 'unixOffset'>): void {
+    const all = { ...means, unixOffset: this.#unixOffset };
+    const contacts = make(this.#presence, all, (at) => this.#switchboard.settle(at));
     this.#switchboard.connect(now, contacts);
     const held = this.#held;
     this.#held = [];
@@ -123,7 +127,7 @@ export class Endpoint {
   setUnixOffset(unixOffset: Millis): void {
     this.#switchboard.contacts?.setUnixOffset(unixOffset);
     this.#presence.registration.setUnixOffset(unixOffset);
-    this.trust.setUnixOffset(unixOffset);
+    this.#unixOffset = unixOffset;
   }
 
   // ---- from the driver
@@ -272,16 +276,10 @@ export class Endpoint {
     this.#switchboard.settle(now);
   }
 
-  /** The application asked or answered for trust through `trust`: do what follows. */
-  trustChanged(now: Millis): void {
-    this.#switchboard.settle(now);
-  }
-
   /** Ends all at once: streams are aborted, keys wiped, questions answered with CLOSED. Poll once more for what is left. */
   close(now: Millis): void {
     if (this.#isClosed) return;
     this.#switchboard.contacts?.abort(now);
-    this.trust.close();
     this.#presence.client.close(now);
     this.#switchboard.settle(now);
     this.#isClosed = true;

@@ -10,7 +10,8 @@ import type { Engine } from '../engine/engine.ts';
 import { emitPilk } from '../wire/key-exchange.ts';
 import type { Jobs } from './jobs.ts';
 import { Keyring, type Session } from './keyring.ts';
-import { isSameKey, type Offer, openOffer } from './offer.ts';
+import { type Offer, openOffer } from './offer.ts';
+import { isSameKey } from './same-key.ts';
 import type { Counters } from './stats.ts';
 
 /** What a key exchange needs from its endpoint. */

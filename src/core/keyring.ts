@@ -5,7 +5,8 @@
  */
 import { type Millis, TIMERS } from '../config.ts';
 import type { Engine } from '../engine/engine.ts';
-import { isSameKey, type Offer } from './offer.ts';
+import type { Offer } from './offer.ts';
+import { isSameKey } from './same-key.ts';
 
 /** One session key. */
 export interface Session {

@@ -5,6 +5,7 @@
 import type { Millis } from '../config.ts';
 import { emitPila, signedExchange, TUNNEL_INFO } from '../wire/key-exchange.ts';
 import type { Jobs } from './jobs.ts';
+import { isSameKey } from './same-key.ts';
 
 /** What making an offer needs of its endpoint. */
 export interface OfferParts {
@@ -124,11 +125,6 @@ export function openOffer(
     jobs.start({ kind: 'sign', identity, message: signedExchange(sender, made.publicKey) }, handleSigned, peerId);
   };
   jobs.start({ kind: 'createExchange', random: secret }, handleMade, peerId);
-}
-
-/** Public keys: no need for constant time. */
-export function isSameKey(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 function isPair(made: unknown): made is { exchange: number; publicKey: Uint8Array } {

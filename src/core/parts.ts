@@ -20,6 +20,7 @@ import { Peers } from './peers.ts';
 import type { Presence } from './presence.ts';
 import { Pump } from './pump.ts';
 import { type Stream, Streams } from './streams.ts';
+import { Trust } from './trust.ts';
 import { TrustDelivery } from './trust-delivery.ts';
 import { Tunnels } from './tunnels.ts';
 
@@ -32,6 +33,8 @@ export interface Means {
   /** Sixteen bits that no other endpoint on this engine has. */
   readonly owner: number;
   readonly pool: BufferPool;
+  /** Unix ms minus monotonic ms, now. */
+  readonly unixOffset: Millis;
 }
 
 /** The parts of one endpoint. */
@@ -39,6 +42,7 @@ export interface Parts extends Presence {
   readonly context: ExchangeContext;
   readonly peers: Peers;
   readonly streams: Streams;
+  readonly trust: Trust;
   readonly departures: Departures;
   readonly beacon: BeaconLink;
   readonly control: Control;
@@ -51,13 +55,14 @@ export interface Parts extends Presence {
 }
 
 /** Makes those that are missing. */
-export function createParts(presence: Presence, { engine, owner, pool }: Means): Parts {
-  const { counters, paths, carrier, socketPath, jobs, outbox, ports, trust, client, registration, options } = presence;
-  const { random, profile, unixOffset } = options;
-  const { identity, publicKey: identityKey } = profile;
+export function createParts(presence: Presence, { engine, owner, pool, unixOffset }: Means): Parts {
+  const { counters, paths, carrier, socketPath, jobs, outbox, ports, tables, client, registration, options } = presence;
+  const { random, profile, autoApprove } = options;
+  const { identity, publicKey: identityKey, isPublic } = profile;
   const context: ExchangeContext = { engine, owner, random, jobs, counters, identity, identityKey, nodeId: 0 };
   const peers = new Peers(context, paths);
   const streams = new Streams({ ports, pool, counters, random, congestionControl: options.congestionControl });
+  const trust = new Trust({ tables, unixOffset, autoApprove, isPublic });
   const departures = new Departures(engine, outbox, counters);
   const beacon = new BeaconLink(counters);
   const control = new Control({ engine, departures, counters, random });
@@ -76,7 +81,7 @@ export function createParts(presence: Presence, { engine, owner, pool }: Means):
   const gate = new Gate({ trust, directory, counters });
   return {
     ...presence,
-    ...{ context, peers, streams, departures, beacon, control, directory, tunnels, datagrams, delivery },
+    ...{ context, peers, streams, trust, departures, beacon, control, directory, tunnels, datagrams, delivery },
     pump: new Pump({
       ...{ engine, peers, streams, departures, paths },
       datagramBytes: options.datagramBytes ?? (() => ETHERNET_DATAGRAM),

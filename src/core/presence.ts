@@ -1,6 +1,6 @@
 /**
- * What an agent is without others: registered, reachable over a carrier, and with its word on whom it trusts. Everything
- * that speaking with a peer takes beside it is in parts.ts; nothing here knows of that.
+ * What an agent is without others: registered, reachable over a carrier, and with a memory of whom it trusts.
+ * Everything that speaking with a peer takes beside it is in parts.ts; nothing here knows of that.
  */
 import type { Bytes, Millis } from '../config.ts';
 import { PORT } from '../wire/packet.ts';
@@ -15,7 +15,7 @@ import { Ports } from './ports.ts';
 import { type Profile, Registration } from './registration.ts';
 import { RegistryClient } from './registry-client.ts';
 import { Counters } from './stats.ts';
-import { Trust } from './trust.ts';
+import { TrustTables } from './trust-tables.ts';
 
 /** What an endpoint is made with. */
 export interface EndpointOptions {
@@ -46,7 +46,8 @@ export interface Presence {
   readonly jobs: Jobs;
   readonly outbox: Outbox;
   readonly ports: Ports;
-  readonly trust: Trust;
+  /** Whom we trust, and who asked: to be read. */
+  readonly tables: TrustTables;
   readonly bridge: Bridge;
   readonly client: RegistryClient;
   readonly registration: Registration;
@@ -56,8 +57,8 @@ export interface Presence {
 
 /** Makes them. */
 export function createPresence(options: EndpointOptions): Presence {
-  const { random, profile, unixOffset, trustText: text, autoApprove } = options;
-  const { identity, publicKey: identityKey, isPublic } = profile;
+  const { random, profile, unixOffset } = options;
+  const { identity, publicKey: identityKey } = profile;
   const counters = new Counters();
   const paths = new Paths();
   // No datagram comes from an address of that name.
@@ -73,7 +74,7 @@ export function createPresence(options: EndpointOptions): Presence {
     ...{ options, counters, paths, socketPath, jobs, ports, client, events: [] },
     carrier: new Carrier(options.transport ?? 'udp'),
     outbox: new Outbox(),
-    trust: new Trust({ text, unixOffset, autoApprove, isPublic }),
+    tables: new TrustTables(options.trustText),
     bridge: new Bridge({ jobs, counters, identity, identityKey, random }),
     registration: new Registration(client, jobs, profile, unixOffset),
   };

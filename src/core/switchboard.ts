@@ -38,8 +38,8 @@ export class Switchboard {
   /** They are there: they learn what happened before. */
   connect(now: Millis, contacts: Contacts): void {
     this.#contacts = contacts;
-    contacts.nodeId = this.#nodeId;
     contacts.beaconPath = this.#beaconPath;
+    if (this.#nodeId !== 0) contacts.handleRegistered(now, this.#nodeId);
     if (this.#mail !== undefined) contacts.handleMailbox(now, this.#mail);
     this.#mail = undefined;
   }
@@ -87,11 +87,10 @@ export class Switchboard {
   }
 
   #handleRegistered(now: Millis, nodeId: number): void {
-    const { trust, carrier, bridge } = this.#presence;
+    const { tables, carrier, bridge } = this.#presence;
     this.#nodeId = nodeId;
-    if (this.#contacts !== undefined) this.#contacts.nodeId = nodeId;
-    trust.setLocalId(now, nodeId);
-    if (trust.hasErrands) this.wantContacts();
+    this.#contacts?.handleRegistered(now, nodeId);
+    if (tables.hasErrands) this.wantContacts();
     if (carrier.wantsBridge) bridge.start(now, nodeId);
   }
 

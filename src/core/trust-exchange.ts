@@ -8,6 +8,7 @@ import type { ErrorCode } from '../errors.ts';
 import { BROADCAST_NODE } from '../wire/packet.ts';
 import type { TrustMessage } from '../wire/trust.ts';
 import type { UnixSeconds } from './rfc3339.ts';
+import { isSameKey } from './same-key.ts';
 import type { TrustedNode } from './trust-file.ts';
 
 /** What the caller found out about a message that came over a stream to port 444. */
@@ -208,9 +209,4 @@ export function judgeAccept(standing: Standing): 'approve' | 'repeat' | TrustRef
   if (standing.isCoolingDown) return 'cooldown';
   if (standing.hasAsked) return 'approve';
   return standing.trusted !== undefined ? 'repeat' : 'unsolicited';
-}
-
-/** Public keys: no need for constant time. */
-export function isSameKey(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

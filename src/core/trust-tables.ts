@@ -4,8 +4,9 @@
  */
 import { LIMITS, TIMERS } from '../config.ts';
 import type { UnixSeconds } from './rfc3339.ts';
+import { isSameKey } from './same-key.ts';
 import { Deadlines } from './timers.ts';
-import { isSameKey, type Standing, type TrustScope } from './trust-exchange.ts';
+import type { Standing, TrustScope } from './trust-exchange.ts';
 import {
   emitTrustFile,
   emptyRecords,
@@ -39,9 +40,9 @@ export type HoldResult = 'new' | 'changed' | 'same' | 'unbound' | 'pendingFull' 
 
 /** Bounded tables. A full one keeps what it has: only `outgoing` lets its oldest go (CP 2.6). */
 export class TrustTables {
-  /** Entries of the text that could not be read, or were too many. */
+  /** Entries of the text that could not be read, or were too many; it is not written before trust changes. */
   readonly skipped: number;
-  /** The text was no such file. */
+  /** The text was no such file. The caller decides whether to go on, for the first change overwrites it. */
   readonly isDamaged: boolean;
   readonly #records: TrustRecords;
   /** By Unix seconds. */
@@ -236,6 +237,12 @@ export class TrustTables {
     const waiting: number[] = [];
     for (const { nodeId, isConfirmed } of this.#records.revoked.values()) if (!isConfirmed) waiting.push(nodeId);
     return waiting;
+  }
+
+  /** Something is left to be told, or ends at a time: somebody has to see to it. */
+  get hasErrands(): boolean {
+    const isUntold = this.hasOutgoing || this.unreported().length > 0 || this.unconfirmed().length > 0;
+    return isUntold || this.nextExpiry() < Number.POSITIVE_INFINITY;
   }
 
   /** When the next trust expires, `Infinity` when none does. */

@@ -5,11 +5,11 @@
 import { type Millis, TIMERS } from '../config.ts';
 import type { TrustMessage } from '../wire/trust.ts';
 import type { UnixSeconds } from './rfc3339.ts';
+import { isSameKey } from './same-key.ts';
 import { KeyAlarm } from './trust-alarm.ts';
 import {
   type DirectFacts,
   isPeer,
-  isSameKey,
   judgeAccept,
   judgeRequest,
   type OperatorStatus,
@@ -30,13 +30,13 @@ import { TrustGate } from './trust-gate.ts';
 import { TrustRevocations } from './trust-revocations.ts';
 import { type Reader, type Statement, TrustStatements } from './trust-statements.ts';
 import { type Delivery, delivery, type Purpose, TrustSteps } from './trust-steps.ts';
-import { type Granted, TrustTables } from './trust-tables.ts';
+import type { Granted, TrustTables } from './trust-tables.ts';
 import { sentText } from './trust-text.ts';
 
 /** What an agent starts with. */
 export interface TrustOptions {
-  /** `trust.json`; undefined where there is none. */
-  readonly text?: string | undefined;
+  /** What is so. Others may read them, and this alone writes. */
+  readonly tables: TrustTables;
   /** DP 7.2 row 1: everybody may come in. Trust is kept all the same. */
   readonly isPublic?: boolean;
   /** CP 2.5 row 5. */
@@ -70,20 +70,10 @@ export class Trust {
   #sweepAt: Millis = ALWAYS;
 
   constructor(options: TrustOptions) {
-    this.#tables = new TrustTables(options.text);
+    this.#tables = options.tables;
     this.#isPublic = options.isPublic ?? false;
     this.#autoApprove = options.autoApprove ?? false;
     this.#unixOffset = options.unixOffset;
-  }
-
-  /** Entries of the text that were left out; it is not written before trust changes. */
-  get skipped(): number {
-    return this.#tables.skipped;
-  }
-
-  /** The text was no `trust.json`. The caller decides whether to go on, for the first change overwrites it. */
-  get isDamaged(): boolean {
-    return this.#tables.isDamaged;
   }
 
   /** The wall clock moved, or a minute passed. @param unixOffset - Unix ms minus monotonic ms. */
@@ -101,12 +91,6 @@ export class Trust {
     }
     for (const peer of this.#tables.unreported()) this.#steps.schedule(delivery(peer, 'accept'));
     if (this.#tables.unconfirmed().length > 0) this.#revocations.resume(now);
-  }
-
-  /** Something is left to be told or to be ended, which takes somebody who polls. */
-  get hasErrands(): boolean {
-    const at = Math.min(this.#tables.nextExpiry(), this.#steps.pollTimeout(), this.#revocations.pollTimeout());
-    return at < NEVER || this.#actions.length > 0;
   }
 
   // Who is trusted

@@ -69,7 +69,7 @@ describe('tunnels', () => {
       ...{ unixOffset: 0, profile: PROFILE, trustText: undefined, autoApprove: false },
       random: (into) => into.fill(3),
     });
-    const parts = createParts(presence, { engine, owner: 0, pool: new BufferPool() });
+    const parts = createParts(presence, { engine, owner: 0, pool: new BufferPool(), unixOffset: 0 });
     parts.paths.hold(parts.paths.intern('198.51.100.1', 9_001));
     parts.paths.hold(parts.paths.intern('198.51.100.2', 4_000));
     parts.departures.nodeId = 1;

@@ -400,7 +400,7 @@ describe('a full table', () => {
 
   test('loses nobody, and says so', () => {
     const t = full();
-    expect(t.trust.skipped).toBe(0);
+    expect(t.file.skipped).toBe(0);
     t.gets('request', 7);
     t.drain();
     expect(t.trust.request(t.now, 8, 'hi')).toBe('full');

@@ -12,6 +12,7 @@ import type {
   TrustEvent,
   TrustVerdict,
 } from '../../src/core/trust-exchange.ts';
+import { TrustTables } from '../../src/core/trust-tables.ts';
 import type { TrustMessage } from '../../src/wire/trust.ts';
 
 /** Our own id in all traces. */
@@ -47,12 +48,15 @@ export interface Options {
 export class Trace {
   now = START_NOW;
   readonly trust: Trust;
+  /** What was read at the start, and is so since. */
+  readonly file: TrustTables;
   readonly #unixOffset: number;
 
   constructor(options: Options = {}) {
-    const { localId = US, startsAt = START, ...rest } = options;
+    const { localId = US, startsAt = START, text, ...rest } = options;
     this.#unixOffset = startsAt * 1000 - START_NOW;
-    this.trust = new Trust({ ...rest, unixOffset: this.#unixOffset });
+    this.file = new TrustTables(text);
+    this.trust = new Trust({ ...rest, tables: this.file, unixOffset: this.#unixOffset });
     if (localId !== 0) this.trust.setLocalId(this.now, localId);
     this.trust.handleTimeout(this.now);
   }

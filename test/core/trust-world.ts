@@ -4,6 +4,7 @@
  */
 import { Trust } from '../../src/core/trust.ts';
 import type { RegistryAction, RegistryResult, TrustAction } from '../../src/core/trust-exchange.ts';
+import { TrustTables } from '../../src/core/trust-tables.ts';
 import { fromBase64 } from '../../src/wire/base64.ts';
 import type { TrustMessage } from '../../src/wire/trust.ts';
 import { type Random, random } from '../reference/hostile.ts';
@@ -106,7 +107,7 @@ export class TrustWorld {
   }
 
   #makeTrust(text: string | undefined): Trust {
-    return new Trust({ text, unixOffset: this.#startMs });
+    return new Trust({ tables: new TrustTables(text), unixOffset: this.#startMs });
   }
 
   #setTime(now: number): void {

@@ -301,16 +301,16 @@ describe('the file', () => {
     const again = t.restarted();
     expect(again.tables).toEqual(t.tables);
     expect(again.trust.save()).toBe(t.trust.save());
-    expect([again.trust.skipped, again.trust.isDamaged]).toEqual([0, false]);
+    expect([again.file.skipped, again.file.isDamaged]).toEqual([0, false]);
     expect(again.gets('accept', 9)).toBe('cooldown');
   });
 
   test('what cannot be read is told, and the file is not touched by that', () => {
     const t = new Trace({ text: 'not json' });
-    expect(t.trust.isDamaged).toBe(true);
+    expect(t.file.isDamaged).toBe(true);
     expect(t.elapse(600_000)).toEqual([]);
     const other = new Trace({ text: '{"trusted":[{"node_id":7},{"node_id":"8"}]}' });
-    expect([other.trust.isDamaged, other.trust.skipped, other.tables.trusted]).toEqual([false, 1, [7]]);
+    expect([other.file.isDamaged, other.file.skipped, other.tables.trusted]).toEqual([false, 1, [7]]);
   });
 
   test.each([

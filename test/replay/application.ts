@@ -87,12 +87,12 @@ export class Application {
         return;
       }
       case 'requestTrust':
-        endpoint.trust.request(now, call.peer, call.justification);
-        endpoint.trustChanged(now);
+        endpoint.contacts.trust.request(now, call.peer, call.justification);
+        endpoint.contacts.trustChanged(now);
         return;
       case 'revokeTrust':
-        endpoint.trust.revoke(now, call.peer);
-        endpoint.trustChanged(now);
+        endpoint.contacts.trust.revoke(now, call.peer);
+        endpoint.contacts.trustChanged(now);
     }
   }
 

@@ -178,7 +178,7 @@ class Player {
       if (packet !== undefined && key !== undefined) {
         this.#passed.push({ at: now, isSent: false, packet, key });
         const begins = isSyn(packet) || packet.protocol === PROTOCOL.datagram;
-        if (begins && !this.#endpoint.trust.isTrusted(now, packet.sourceNode)) this.#fromStrangers.add(packet);
+        if (begins && !this.#endpoint.contacts.trust.isTrusted(now, packet.sourceNode)) this.#fromStrangers.add(packet);
       }
       this.#endpoint.handleDatagram(now, paths.intern(HOST, from), bytes);
       this.#endpoint.handleBatch(now);
