@@ -25,7 +25,7 @@ const LONG_FILES: Record<string, { most: number; why: string }> = {
   'src/core/sender.ts': { most: 406, why: 'owed: the probe for a lost tail is an idea of its own' },
 };
 const LONG_FUNCTIONS: Record<string, { most: number; why: string }> = {
-  'assembly/crypto/aes.ts#encrypt8': { most: 215, why: 'a kernel: generated form, no calls in between' },
+  'assembly/crypto/aes.ts#rounds': { most: 220, why: 'a kernel: generated form, no calls in between' },
 };
 const MANY_PARAMETERS: Record<string, { most: number; why: string }> = {
   'assembly/crypto/gcm.ts#gcmSeal': { most: 6, why: 'a Wasm export' },

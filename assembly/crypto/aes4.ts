@@ -258,3 +258,23 @@ export function encrypt1(keysPtr: usize, ptr: usize): void {
   for (keysPtr += 16; keysPtr != last; keysPtr += 16) state = v128.xor(middleRound(state), v128.load(keysPtr));
   v128.store(ptr, v128.xor(lastRound(state), v128.load(last)));
 }
+
+/** Key 0 of the block at `ptr`, in place; then 13 times `besideRound`, and `besideLast`, give its AES. */
+// @ts-ignore: decorator
+@inline
+export function besideFirst(keysPtr: usize, ptr: usize): void {
+  v128.store(ptr, nibbles(transposed(v128.xor(v128.load(ptr), v128.load(keysPtr)))));
+}
+
+/** @param keyPtr - Where the key of this round is, 1 … 13. */
+// @ts-ignore: decorator
+@inline
+export function besideRound(keyPtr: usize, ptr: usize): void {
+  v128.store(ptr, v128.xor(middleRound(v128.load(ptr)), v128.load(keyPtr)));
+}
+
+// @ts-ignore: decorator
+@inline
+export function besideLast(keysPtr: usize, ptr: usize): void {
+  v128.store(ptr, v128.xor(lastRound(v128.load(ptr)), v128.load(keysPtr, LAST_KEY)));
+}

@@ -6,7 +6,7 @@
  */
 import { firstBytes, loadBytes, storeU32 } from '../bytes';
 import {
-  AES4_KEYS, AES_KEY_BYTES, COUNTER_PASSES, aesExpand, aesInit, clearState, encrypt8, setLastLane, setState,
+  AES4_KEYS, AES_KEY_BYTES, BESIDE, COUNTER_PASSES, aesExpand, aesInit, clearState, encrypt8, encrypt9, setLastLane, setState,
 } from './aes';
 import { encrypt1, encrypt2, encrypt4 } from './aes4';
 import { GHASH_TABLES_BYTES, ghash1, ghash4, ghash8, ghashClear, ghashExpand, ghashInit } from './ghash';
@@ -27,7 +27,10 @@ const FIRST_PASS: usize = PASS - BLOCK;
 
 /** Key stream of the pass under way; block 0 of the first pass is E(J0). */
 const KEY_STREAM: usize = memory.data(128, 16);
-const ZEROS: usize = memory.data(128, 16);
+/** Key stream of the spares, see `sparesOf`. */
+const SPARES: usize = memory.data(4 * 16, 16);
+/** Four by themselves take as long as four spares of the plain build, and longer than those of the relaxed one. */
+const MOST_SPARES: u32 = ASC_FEATURE_RELAXED_SIMD ? 4 : 3;
 /** The nonce as a block whose counter is a multiple of 256: the one of the last lane of the pass under way. */
 const NONCE_BLOCK: usize = memory.data(16, 16);
 const COUNTER: usize = 12;
@@ -101,6 +104,7 @@ export function gcmClear(): void {
   clearState();
   ghashClear();
   memory.fill(KEY_STREAM, 0, PASS);
+  memory.fill(SPARES, 0, 4 * BLOCK);
   memory.fill(NONCE_BLOCK, 0, BLOCK);
   memory.fill(HASH, 0, 2 * BLOCK);
   memory.fill(EDGE, 0, 5 * BLOCK);
@@ -112,14 +116,33 @@ function firstKeyStream(contextPtr: usize, noncePtr: usize, len: usize): v128 {
   const needed = len + BLOCK;
   // If this pass is no pass of eight blocks, none follows.
   if (needed > FEW) setState(contextPtr, NONCE_BLOCK);
-  makeKeyStream(contextPtr, 0, needed);
+  makeKeyStream(contextPtr, 0, needed, blocksFor(len));
   return v128.load(KEY_STREAM);
 }
 
-/** Makes at least `needed` bytes of key stream, and not more than a pass. */
-function makeKeyStream(contextPtr: usize, pass: u32, needed: usize): void {
+/** Blocks of AES for `len` bytes, E(J0) among them. */
+// @ts-ignore: decorator
+@inline
+function blocksFor(len: usize): u32 {
+  return <u32>((len + 2 * BLOCK - 1) / BLOCK);
+}
+
+/**
+ * How many of so many blocks are spares: few that are left over by passes of eight, one of which each of the last passes makes
+ * beside its own.
+ */
+// @ts-ignore: decorator
+@inline
+function sparesOf(blocks: u32): u32 {
+  const left = blocks % LANES;
+  return left <= min(blocks / LANES, MOST_SPARES) ? left : 0;
+}
+
+/** Makes at least `needed` bytes of key stream, and not more than a pass; `blocks` is what `blocksFor` says of all. */
+function makeKeyStream(contextPtr: usize, pass: u32, needed: usize, blocks: u32): void {
   if (needed > FEW) {
-    encryptPass(contextPtr, pass, ZEROS, KEY_STREAM);
+    clearKeyStream(KEY_STREAM);
+    encryptPass(contextPtr, pass, KEY_STREAM, blocks);
     return;
   }
   const nonce = v128.load(NONCE_BLOCK);
@@ -139,6 +162,21 @@ function makeKeyStream(contextPtr: usize, pass: u32, needed: usize): void {
   encrypt4(contextPtr + AES4_KEYS, KEY_STREAM);
 }
 
+/** Zeroes the bytes of a pass. */
+// @ts-ignore: decorator
+@inline
+function clearKeyStream(ptr: usize): void {
+  const zero = i32x4.splat(0);
+  v128.store(ptr, zero);
+  v128.store(ptr, zero, 16);
+  v128.store(ptr, zero, 32);
+  v128.store(ptr, zero, 48);
+  v128.store(ptr, zero, 64);
+  v128.store(ptr, zero, 80);
+  v128.store(ptr, zero, 96);
+  v128.store(ptr, zero, 112);
+}
+
 /** The block of the nonce with this counter. */
 // @ts-ignore: decorator
 @inline
@@ -148,24 +186,26 @@ function counted(nonce: v128, counter: u32): v128 {
 
 /** CTR mode from counter 2 on; the first pass is in `KEY_STREAM` already. Writes nothing behind `len`. */
 function applyKeyStream(contextPtr: usize, dataPtr: usize, len: usize): void {
+  const blocks = blocksFor(len);
   const first = min(len, FIRST_PASS);
   xorKeyStream(dataPtr, KEY_STREAM + BLOCK, first);
   dataPtr += first;
   len -= first;
   for (let pass: u32 = 1; len != 0; ++pass) {
     if (len < PASS) {
-      makeKeyStream(contextPtr, pass, len);
-      xorKeyStream(dataPtr, KEY_STREAM, len);
+      const areSpares = sparesOf(blocks) != 0;
+      if (!areSpares) makeKeyStream(contextPtr, pass, len, blocks);
+      xorKeyStream(dataPtr, areSpares ? SPARES : KEY_STREAM, len);
       return;
     }
-    encryptPass(contextPtr, pass, dataPtr, dataPtr);
+    encryptPass(contextPtr, pass, dataPtr, blocks);
     dataPtr += PASS;
     len -= PASS;
   }
 }
 
-/** The counters 8·pass + 1 … 8·pass + 8; passes come in order. */
-function encryptPass(contextPtr: usize, pass: u32, inPtr: usize, outPtr: usize): void {
+/** XORs the key stream of a pass to 128 bytes; passes come in order. `blocks` is what `blocksFor` says of all. */
+function encryptPass(contextPtr: usize, pass: u32, ptr: usize, blocks: u32): void {
   const low = pass & (COUNTER_PASSES - 1);
   // The last lane of pass 31 counts 256, so the upper bytes change there, and a pass later in all lanes.
   if (low == COUNTER_PASSES - 1) {
@@ -174,7 +214,16 @@ function encryptPass(contextPtr: usize, pass: u32, inPtr: usize, outPtr: usize):
   } else if (low == 0 && pass != 0) {
     setState(contextPtr, NONCE_BLOCK);
   }
-  encrypt8(contextPtr, low, inPtr, outPtr);
+  const passes = blocks / LANES;
+  const spare = pass - (passes - sparesOf(blocks));
+  // Unsigned: passes before the first that makes a spare are far above it.
+  if (spare >= sparesOf(blocks)) {
+    encrypt8(contextPtr, low, ptr);
+    return;
+  }
+  v128.store(BESIDE, counted(v128.load(NONCE_BLOCK), passes * LANES + spare + 1));
+  encrypt9(contextPtr, low, ptr);
+  v128.store(SPARES + <usize>spare * BLOCK, v128.load(BESIDE));
 }
 
 /** XORs `len` bytes of key stream into the data; bytes behind them are read (the tag is there) but not changed. */
