@@ -111,6 +111,9 @@ export class Driver {
         datagram: (bytes, from) => {
           if (driver !== undefined) driver.#handleDatagram(bytes, from);
         },
+        turn: () => {
+          if (driver !== undefined) driver.#handleTurn();
+        },
         released: (token) => {
           if (driver !== undefined) driver.#handleReleased(token);
         },
@@ -151,7 +154,10 @@ export class Driver {
     this.#bridge = new BridgeSocket(host, options.web, {
       open: () => this.#tell((at) => this.endpoint.handleBridge(at, 'open')),
       text: (text) => this.#tell((at) => this.endpoint.handleBridgeText(at, text)),
-      bytes: (bytes) => this.#handleArrival(this.endpoint.socketPath, bytes),
+      bytes: (bytes) => {
+        this.#handleArrival(this.endpoint.socketPath, bytes);
+        this.#awaitTurn();
+      },
       closed: (end) => this.#tell((at) => this.endpoint.handleBridge(at, end)),
     });
     shared.drivers.add(this);
@@ -227,6 +233,7 @@ export class Driver {
 
   #handleDatagram(bytes: Uint8Array, from: HostPort): void {
     this.#handleArrival(this.#pathOf(from), bytes);
+    if (this.#socket?.tellsTurns !== true) this.#awaitTurn();
   }
 
   #handleArrival(path: number, bytes: Uint8Array): void {
@@ -243,13 +250,22 @@ export class Driver {
     // A key has to be there before the frames under it are opened, which may have come in the same turn.
     if (endpoint.hasEvents) this.#drain(now);
     if (endpoint.isBatchFull) endpoint.handleBatch(now);
+  }
+
+  /** A batch ends with the turn where nobody says that it does. */
+  #awaitTurn(): void {
+    if (this.#isClosed) return;
     this.#turn ??= this.#shared.host.setTimer(0, () => {
       this.#turn = undefined;
-      if (this.#isClosed) return;
-      const after = this.now();
-      endpoint.handleBatch(after);
-      this.#drain(after);
+      this.#handleTurn();
     });
+  }
+
+  #handleTurn(): void {
+    if (this.#isClosed) return;
+    const now = this.now();
+    this.endpoint.handleBatch(now);
+    this.#drain(now);
   }
 
   #handleReleased(token: number): void {
@@ -296,6 +312,7 @@ export class Driver {
     } finally {
       this.#isDraining = false;
     }
+    this.#socket?.flush?.();
     if (now - this.#clockAt >= WALL_CLOCK_MS) this.#readWallClock(now);
     this.#setTimer(now);
   }

@@ -60,6 +60,8 @@ export interface UdpOptions {
 export interface UdpHandler {
   /** `bytes` is borrowed until the call returns. */
   datagram(bytes: Uint8Array, from: HostPort): void;
+  /** The datagrams told since the last call were all there are for now: the batch may be opened. See `tellsTurns`. */
+  turn?(): void;
   /** The binding has done with the bytes of the `send` that carried `token`. */
   released(token: number): void;
   /** The network said that `to` cannot be reached (ICMP), or a send failed. Not fatal. */
@@ -69,6 +71,8 @@ export interface UdpHandler {
 /** A bound UDP socket. */
 export interface UdpSocket {
   readonly local: HostPort;
+  /** Whether the handler hears of the end of each batch, by `turn`. Omitted: it does not. */
+  readonly tellsTurns?: boolean;
   /**
    * Sends one datagram. `bytes` is lent until `handler.released(token)`, which may come before this returns or turns
    * later. @param token - Non-negative; -1 says that nobody waits for it (the bytes were copied for this call).
@@ -79,6 +83,11 @@ export interface UdpSocket {
    * another question. Omitted: what Ethernet carries.
    */
   datagramBytes?(host: string): Bytes;
+  /**
+   * What `send` queued leaves now; the driver calls it when it has nothing more to send in this turn. Without the call it
+   * leaves by itself, later in the turn.
+   */
+  flush?(): void;
   /** Lets the process end although this socket is open. */
   unref(): void;
   close(): void;
