@@ -12,7 +12,7 @@ import { ROUTES, sessionInit } from './session';
 export { crc32 } from './crc32';
 export { gcmAad, gcmExpand, gcmOpen, gcmSeal } from './crypto/gcm';
 export { handover, nativeFrom } from './handover';
-export { aead, finish, open, openOn, parse, retry, seal, sealOn } from './pipeline';
+export { aead, choose, finish, judge, open, openOn, parse, retry, seal, sealOn, sealRest, write } from './pipeline';
 export { install, keyInput, keyOf, sealed, sessionCount, spend, wipe } from './session';
 
 /** @returns The first byte behind all tables for `sessions` sessions; the host's slots begin there. Writes nothing. */

@@ -40,23 +40,28 @@ const PROTOCOL_CONTROL: u32 = 3;
  * ignored.
  *
  * @param sender - The node id outside, which the AEAD authenticated.
+ * @param isSummed - The host found the CRC right.
  */
-export function checkPacket(ptr: usize, len: usize, sender: u32): u32 {
+export function checkPacket(ptr: usize, len: usize, sender: u32, isSummed: bool): u32 {
   if (len < PACKET_HEADER) return BAD_PACKET;
   const payloadLen = <usize>loadU16(ptr + PAYLOAD_LEN);
   if (len < PACKET_HEADER + payloadLen) return BAD_PACKET;
   const kind = loadU16(ptr + KIND);
   if (kind >> 12 != VERSION) return BAD_PACKET;
-  const expected = loadU32(ptr + CHECKSUM);
-  storeU32(ptr + CHECKSUM, 0);
-  const actual = crc32(ptr, PACKET_HEADER + payloadLen);
-  storeU32(ptr + CHECKSUM, expected);
-  if (actual != expected) return BAD_CHECKSUM;
+  if (!isSummed && !isSumRight(ptr, PACKET_HEADER + payloadLen)) return BAD_CHECKSUM;
   const source = loadU32(ptr + SOURCE_NODE);
   if (source == sender) return OK;
   // DP 3.13 step 2: keepalives of peers up to 1.12.0 carry no source.
   const isKeepalive = source == 0 && payloadLen == 0 && (kind & 0xff) == PROTOCOL_CONTROL && loadU16(ptr + PORTS + 2) == 0;
   return isKeepalive ? OK : SPOOFED;
+}
+
+function isSumRight(ptr: usize, len: usize): bool {
+  const expected = loadU32(ptr + CHECKSUM);
+  storeU32(ptr + CHECKSUM, 0);
+  const actual = crc32(ptr, len);
+  storeU32(ptr + CHECKSUM, expected);
+  return actual == expected;
 }
 
 /** Copies the header of a checked packet into the words of `record`. */
@@ -85,6 +90,12 @@ export function clearHeader(record: usize): void {
 
 /** Writes the header in front of a payload of `payloadLen` ≤ `MAX_PAYLOAD` bytes that stands at `ptr` + 34, CRC included. */
 export function emitPacket(ptr: usize, record: usize, payloadLen: u32): void {
+  emitHeader(ptr, record, payloadLen);
+  storeU32(ptr + CHECKSUM, crc32(ptr, PACKET_HEADER + <usize>payloadLen));
+}
+
+/** The same with a CRC of 0, for a host that makes it. */
+export function emitHeader(ptr: usize, record: usize, payloadLen: u32): void {
   storeU16(ptr + KIND, (VERSION << 12) | (load<u32>(record, RECORD_KIND) & 0xfff));
   storeU16(ptr + PAYLOAD_LEN, payloadLen);
   const networks = load<u32>(record, RECORD_NETWORKS);
@@ -97,5 +108,4 @@ export function emitPacket(ptr: usize, record: usize, payloadLen: u32): void {
   storeU32(ptr + ACK, load<u32>(record, RECORD_ACK));
   storeU16(ptr + WINDOW, load<u32>(record, RECORD_WINDOW));
   storeU32(ptr + CHECKSUM, 0);
-  storeU32(ptr + CHECKSUM, crc32(ptr, PACKET_HEADER + <usize>payloadLen));
 }

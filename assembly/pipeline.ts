@@ -4,31 +4,36 @@
  * The stages stand apart so that another AEAD can take the place of `aead`. Out: `seal` writes headers and CRC, encrypts.
  * Both stop at a packet that is for an AEAD of the host (handover.ts); `openOn` and `sealOn` go on from there.
  *
- * Between the stages the record says what the next one needs: status PARSED, OPENED or REFUSED, out WRITTEN or ENCRYPTED;
- * the payload words point at the ciphertext without its tag; the window word counts the sessions tried; the ack word tells the
- * session from one that got its index between two stages.
+ * Where the host's AEAD takes whole batches, `choose` goes before it and `judge` behind it, and out `write` and `sealRest`.
+ *
+ * Between the stages the record says what the next one needs: status PARSED, OPENED, CHECKED or REFUSED, out WRITTEN or
+ * ENCRYPTED; the payload words point at the ciphertext without its tag; the window word counts the sessions tried; the ack word
+ * tells the session from one that got its index between two stages; the word of the kind, out that of the frame's length, is the
+ * place of the key.
  */
 import { loadU32, loadU64 } from './bytes';
 import { gcmOpen, gcmSeal } from './crypto/gcm';
 import { handOver, handOverTag, isNative, takeTag } from './handover';
 import {
   HASH_START_OWN, HASH_START_PEER, RECORD_ACK, RECORD_BYTES, RECORD_FRAME_LEN, RECORD_FRAME_PTR, RECORD_NOTE,
-  RECORD_PAYLOAD_LEN, RECORD_PAYLOAD_PTR, RECORD_SENDER, RECORD_SESSION, RECORD_STATUS, RECORD_WINDOW, receivePtr, transmitPtr,
+  RECORD_KIND, RECORD_PAYLOAD_LEN, RECORD_PAYLOAD_PTR, RECORD_SENDER, RECORD_SESSION, RECORD_STATUS, RECORD_WINDOW, receivePtr, transmitPtr,
 } from './layout';
-import { checkPacket, clearHeader, emitPacket, MAX_PAYLOAD, PACKET_HEADER, readHeader } from './packet';
-import { accept, retiredCount } from './replay';
+import { checkPacket, clearHeader, emitHeader, emitPacket, MAX_PAYLOAD, PACKET_HEADER, readHeader } from './packet';
+import { accept, holdsPrefix, retiredCount } from './replay';
 import {
-  candidate, indexOf, installationOf, localIdOf, newestOf, newestOfBatch, nextCounter, replayState, sendPrefix, sessionAt,
+  candidate, indexOf, installationOf, keyPtr, localIdOf, newestOf, newestOfBatch, nextCounter, replayState, sendPrefix, sessionAt,
   sessionContext, sessionUsed,
 } from './session';
 import {
-  AEAD_FAILED, BAD_PACKET, ENCRYPTED, EXHAUSTED, NO_SESSION, NOBODY, NOT_PILS, NOTE_PREFIX_COLLISION, NOTE_RETIRED_SHIFT,
+  AEAD_FAILED, BAD_PACKET, CHECKED, ENCRYPTED, EXHAUSTED, NO_SESSION, NOBODY, NOT_PILS, NOTE_PREFIX_COLLISION, NOTE_RETIRED_SHIFT,
   OK, OPENED, PARSED, REFUSED, RETIRED, WRITTEN,
 } from './status';
 import { AAD_BYTES, emitFrameHeader, FRAME_COUNTER, FRAME_NONCE, FRAME_PACKET, FRAME_SENDER, isPils, TAG_BYTES } from './tunnel';
 
 const ATTEMPT: usize = RECORD_WINDOW;
 const INSTALLATION: usize = RECORD_ACK;
+const KEY_IN: usize = RECORD_KIND;
+const KEY_OUT: usize = RECORD_FRAME_LEN;
 
 /**
  * All stages for the first `count` receive records of `owner`. Look-ups come first; then frame by frame, in order.
@@ -78,7 +83,7 @@ export function retry(owner: u32, count: u32): u32 {
   return again;
 }
 
-/** Stage 3, of records OPENED: the status that stays. */
+/** Stage 3, of records OPENED or CHECKED: the status that stays. */
 export function finish(count: u32): void {
   for (let i: u32 = 0; i < count; ++i) finishRecord(receiveRecord(i));
 }
@@ -105,10 +110,57 @@ export function sealOn(i: u32, count: u32): u32 {
     takeTag(<usize>load<u32>(record, RECORD_FRAME_PTR) + end);
     answerSealed(record, end);
   } else {
-    const session = writeRecord(record);
+    const session = writeRecord(record, true);
     if (session != 0) encryptRecord(record, session);
   }
   return sealFrom(i + 1, count);
+}
+
+/**
+ * Before an AEAD of the host that opens whole batches: records from `first` on are PARSED, or have the status that refuses them,
+ * up to one whose prefix is new to its session. That one may open an epoch, on which depends whose the frames behind it are.
+ *
+ * @param first - 0, or what the last call answered.
+ * @returns The record to go on with, after `judge`.
+ */
+export function choose(owner: u32, first: u32, count: u32): u32 {
+  if (first == 0) findSessions(owner, count);
+  for (let i = first; i < count; ++i) {
+    const record = receiveRecord(i);
+    chooseSession(record);
+    if (load<u32>(record, RECORD_STATUS) == PARSED && isNewPrefix(record)) return i + 1;
+  }
+  return count;
+}
+
+/** Behind it: the statuses that stay of records `first` to `end` − 1. What it left PARSED is opened here. */
+export function judge(owner: u32, first: u32, end: u32): void {
+  for (let i = first; i < end; ++i) {
+    const record = receiveRecord(i);
+    retryRecord(owner, record);
+    openRecord(owner, record);
+  }
+}
+
+/** Before an AEAD of the host that seals whole batches and makes the CRCs: WRITTEN, or the status that refuses a record. */
+export function write(count: u32): void {
+  for (let i: u32 = 0; i < count; ++i) {
+    const record = transmitRecord(i);
+    const session = writeRecord(record, false);
+    if (session == 0) continue;
+    store<u32>(record, <u32>keyPtr(session), KEY_OUT);
+    store<u32>(record, WRITTEN, RECORD_STATUS);
+  }
+}
+
+/** Behind it: what it left WRITTEN is sealed here, under the next counter: who knows what was done with the last. */
+export function sealRest(count: u32): void {
+  for (let i: u32 = 0; i < count; ++i) {
+    const record = transmitRecord(i);
+    if (load<u32>(record, RECORD_STATUS) != WRITTEN) continue;
+    const session = writeRecord(record, true);
+    if (session != 0) encryptRecord(record, session);
+  }
 }
 
 // @ts-ignore: decorator
@@ -189,10 +241,16 @@ function chooseSession(record: usize): void {
   assign(record, session);
 }
 
+function isNewPrefix(record: usize): bool {
+  const prefix = loadU32(<usize>load<u32>(record, RECORD_FRAME_PTR) + FRAME_NONCE);
+  return !holdsPrefix(replayState(assigned(record)), prefix);
+}
+
 /** Notes the session to try next. */
 function assign(record: usize, session: usize): void {
   store<u32>(record, indexOf(session), RECORD_SESSION);
   store<u32>(record, installationOf(session), INSTALLATION);
+  store<u32>(record, <u32>keyPtr(session), KEY_IN);
   store<u32>(record, PARSED, RECORD_STATUS);
 }
 
@@ -239,7 +297,8 @@ function retryRecord(owner: u32, record: usize): void {
 }
 
 function finishRecord(record: usize): void {
-  if (load<u32>(record, RECORD_STATUS) != OPENED) return;
+  const stage = load<u32>(record, RECORD_STATUS);
+  if (stage != OPENED && stage != CHECKED) return;
   const frame = <usize>load<u32>(record, RECORD_FRAME_PTR);
   const packet = frame + FRAME_PACKET;
   const len = <usize>load<u32>(record, RECORD_PAYLOAD_LEN);
@@ -256,7 +315,7 @@ function finishRecord(record: usize): void {
   let note = accepted >> 8;
   // DP 3.16: both directions have one key, so equal prefixes mean equal nonces.
   if (prefix == sendPrefix(session)) note |= NOTE_PREFIX_COLLISION;
-  if (status == OK) status = checkPacket(packet, len, load<u32>(record, RECORD_SENDER));
+  if (status == OK) status = checkPacket(packet, len, load<u32>(record, RECORD_SENDER), stage == CHECKED);
   if (status == OK) readHeader(packet, record);
   else memory.fill(packet, 0, len);
   answer(record, session, status, note);
@@ -276,7 +335,7 @@ function answer(record: usize, session: usize, status: u32, note: u32): void {
 function sealFrom(first: u32, count: u32): u32 {
   for (let i = first; i < count; ++i) {
     const record = transmitRecord(i);
-    const session = writeRecord(record);
+    const session = writeRecord(record, true);
     if (session == 0) continue;
     if (isNative(PACKET_HEADER + <usize>load<u32>(record, RECORD_PAYLOAD_LEN))) {
       handOver(<usize>load<u32>(record, RECORD_FRAME_PTR));
@@ -288,10 +347,15 @@ function sealFrom(first: u32, count: u32): u32 {
   return count;
 }
 
-/** Takes a counter and writes the headers of frame and packet. @returns The session; 0 when that is refused. */
+/**
+ * Takes a counter and writes the headers of frame and packet.
+ *
+ * @param isSummed - Whether the CRC is made, too.
+ * @returns The session; 0 when that is refused.
+ */
 // @ts-ignore: decorator
 @inline
-function writeRecord(record: usize): usize {
+function writeRecord(record: usize, isSummed: bool): usize {
   const session = sessionAt(load<u32>(record, RECORD_SESSION));
   const payloadLen = load<u32>(record, RECORD_PAYLOAD_LEN);
   store<u32>(record, 0, RECORD_FRAME_LEN);
@@ -307,7 +371,8 @@ function writeRecord(record: usize): usize {
   }
   const frame = <usize>load<u32>(record, RECORD_FRAME_PTR);
   emitFrameHeader(frame, localIdOf(session), sendPrefix(session), counter);
-  emitPacket(frame + FRAME_PACKET, record, payloadLen);
+  if (isSummed) emitPacket(frame + FRAME_PACKET, record, payloadLen);
+  else emitHeader(frame + FRAME_PACKET, record, payloadLen);
   return session;
 }
 

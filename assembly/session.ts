@@ -184,6 +184,13 @@ export function candidate(newest: usize, prefix: u32, attempt: u32): usize {
   return 0;
 }
 
+/** Where the 32 bytes of its key stand. */
+// @ts-ignore: decorator
+@inline
+export function keyPtr(session: usize): usize {
+  return session + KEY;
+}
+
 // @ts-ignore: decorator
 @inline
 export function replayState(session: usize): usize {

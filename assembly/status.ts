@@ -26,6 +26,8 @@ export const REFUSED: u32 = 18;
 export const WRITTEN: u32 = 19;
 /** Between the stages only: the host has encrypted the packet, the tag is in the handover. */
 export const ENCRYPTED: u32 = 20;
+/** Between the stages only: OPENED by the host, which found the CRC of the packet right, too. */
+export const CHECKED: u32 = 21;
 
 export const NOTE_NEW_EPOCH: u32 = 1;
 export const NOTE_NEWEST: u32 = 2;

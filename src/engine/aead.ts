@@ -31,6 +31,25 @@ export interface Aead<Handle = unknown> {
   open(handle: Handle, message: AeadMessage): boolean;
 }
 
+/**
+ * AES-256-GCM and CRC-32 of the runtime for whole batches, in place, in constant time for keys, plaintext and tags. What it
+ * throws at, or leaves as it was, the kernel in Wasm does.
+ */
+export interface BatchAead {
+  /** As `stats.engine` shows it. */
+  readonly name: string;
+  /**
+   * Seals transmit records that are WRITTEN, whose keys stand where their words say (exports.ts).
+   *
+   * @param records - Byte offset of the first record in `memory`. @returns How many records are WRITTEN still.
+   */
+  seal(memory: Uint8Array, records: number, count: number): number;
+  /** Opens receive records that are PARSED. A packet that is refused is as it was. */
+  open(memory: Uint8Array, records: number, count: number): void;
+  /** The session is gone, or there is a new one with its index: what was made of its key is wiped. */
+  forget(session: number): void;
+}
+
 /** An AEAD and when it is used. */
 export interface NativeAead {
   readonly aead: Aead;

@@ -12,6 +12,8 @@ export const STAGE = {
   written: 19,
   /** The packet is encrypted, its tag is in the handover: `sealOn` comes next. */
   encrypted: 20,
+  /** As opened, and the CRC of the packet is right. */
+  checked: 21,
 } as const;
 
 /** What the module exports (assembly/index.ts). Pointers are byte offsets into the memory; the caller keeps them in it. */
@@ -47,6 +49,19 @@ export type WasmExports = {
   aead(count: number): void;
   retry(owner: number, count: number): number;
   finish(count: number): void;
+  /**
+   * The stages of `open` with an AEAD of the host that takes whole batches: `choose`, which answers where the part ends that may
+   * be opened now, then the AEAD, then `judge`, until `choose` answered `count`. The word of the kind of a parsed record is the
+   * place of its key.
+   */
+  choose(owner: number, first: number, count: number): number;
+  judge(owner: number, first: number, end: number): void;
+  /**
+   * The same for `seal`: `write`, then the AEAD, which makes CRCs, tags and lengths, then `sealRest` for what it left. The word
+   * of the frame's length of a written record is the place of its key.
+   */
+  write(count: number): void;
+  sealRest(count: number): void;
   /**
    * The route table itself, for tests and benches: (owner, node id) → index of the newest session + 1, or 0. Of what they set
    * and remove, sessions know nothing. `routeFindBatch` looks up the words `RX.sender` of the first receive records and

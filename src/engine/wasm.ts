@@ -4,7 +4,8 @@
  * (`WebAssembly.RuntimeError`).
  */
 import { instantiateSync } from '@assemblyscript/loader';
-import type { NativeAead } from './aead.ts';
+import type { BatchAead, NativeAead } from './aead.ts';
+import { BatchStages } from './batch.ts';
 import { RELAXED, SIMD, SIMD_DEFLATED } from './binary.ts';
 import { BATCH, type Engine, type EngineLimits, RECORD_WORDS } from './engine.ts';
 import type { WasmExports } from './exports.ts';
@@ -30,6 +31,10 @@ export interface WasmEngineOptions {
   readonly build?: 'simd' | 'relaxed';
   /** An AEAD of the runtime for long packets. Omitted: all are opened and sealed in Wasm. */
   readonly native?: NativeAead;
+  /** One for all packets, in whole batches; `native` is not used then. @param sessions - As many may be installed. */
+  readonly makeBatch?: (sessions: number) => BatchAead;
+  /** Stands behind the name: why something faster is not used. */
+  readonly note?: string;
 }
 
 /**
@@ -59,8 +64,14 @@ export function createWasmEngine(
   init(exports, limits, random);
   const build = isRelaxed ? 'wasm-relaxed' : 'wasm';
   const parts = { exports, buffer: memory.buffer, slots: new Slots(slotBase) };
-  if (native === undefined) return new ModuleEngine({ ...parts, name: build });
-  const name = `${build} + ${native.aead.name} ≥ ${native.from} B`;
+  const batch = options?.makeBatch?.(limits.sessions);
+  if (batch !== undefined) {
+    const makeBatch = (engine: WasmEngine): BatchStages => new BatchStages(engine, batch);
+    return new ModuleEngine({ ...parts, name: `${build} + ${batch.name}`, makeBatch });
+  }
+  const note = options?.note ?? '';
+  if (native === undefined) return new ModuleEngine({ ...parts, name: `${build}${note}` });
+  const name = `${build} + ${native.aead.name} ≥ ${native.from} B${note}`;
   return new ModuleEngine({ ...parts, name, makeStages: (engine) => new NativeStages(engine, native) });
 }
 
@@ -120,6 +131,7 @@ interface Parts {
   readonly slots: Slots;
   /** Handed over, so that what loads no native AEAD does not load its stages either. */
   readonly makeStages?: (engine: WasmEngine) => NativeStages;
+  readonly makeBatch?: (engine: WasmEngine) => BatchStages;
 }
 
 class ModuleEngine implements WasmEngine {
@@ -131,8 +143,9 @@ class ModuleEngine implements WasmEngine {
   readonly #slots: Slots;
   readonly #keyInput: number;
   readonly #native: NativeStages | undefined;
+  readonly #batch: BatchStages | undefined;
 
-  constructor({ name, exports, buffer, slots, makeStages }: Parts) {
+  constructor({ name, exports, buffer, slots, makeStages, makeBatch }: Parts) {
     this.exports = exports;
     this.memory = new Uint8Array(buffer);
     this.receive = new Uint32Array(buffer, exports.receiveRecords(), BATCH * RECORD_WORDS);
@@ -140,6 +153,7 @@ class ModuleEngine implements WasmEngine {
     this.#slots = slots;
     this.#keyInput = exports.keyInput();
     this.#native = makeStages?.(this);
+    this.#batch = makeBatch?.(this);
     this.name = name;
   }
 
@@ -175,12 +189,14 @@ class ModuleEngine implements WasmEngine {
     const index = this.exports.install(owner, session.localId, session.peerId, session.prefix);
     // Indexes are used again: what belongs to the last one's key must not meet this one's frames.
     this.#native?.forget(index);
+    this.#batch?.forget(index);
     return index;
   }
 
   wipe(session: number): void {
     this.exports.wipe(session);
     this.#native?.forget(session);
+    this.#batch?.forget(session);
   }
 
   sealed(session: number): number {
@@ -188,11 +204,19 @@ class ModuleEngine implements WasmEngine {
   }
 
   open(owner: number, count: number): void {
+    if (this.#batch !== undefined) {
+      this.#batch.open(owner, count);
+      return;
+    }
     const index = this.exports.open(owner, count);
     if (index < count) this.#native?.open(owner, index, count);
   }
 
   seal(count: number): void {
+    if (this.#batch !== undefined) {
+      this.#batch.seal(count);
+      return;
+    }
     const index = this.exports.seal(count);
     if (index < count) this.#native?.seal(index, count);
   }

@@ -142,7 +142,8 @@ describe('where it is used', () => {
   });
 
   test('a runtime has its own threshold, and Deno none', () => {
-    const name = (runtime?: 'node' | 'bun' | 'deno') => createEngine((into) => into.fill(1), runtime).name;
+    const name = (runtime?: 'node' | 'bun' | 'deno') =>
+      createEngine((into) => into.fill(1), runtime ? { runtime } : {}).name;
     expect(name('node')).toMatch(/ \+ node:crypto ≥ \d+ B$/);
     expect(name('bun')).toMatch(/ \+ node:crypto ≥ \d+ B$/);
     expect(name('bun')).not.toBe(name('node'));

@@ -54,7 +54,9 @@ function readMutant(name) {
 function makeCopy() {
   const copy = mkdtempSync(join(tmpdir(), 'pilotwire-mutants-'));
   const isLeftOut = (path) =>
-    /^(\.git|node_modules|dist|\.cache)(\/|$)/.test(relative(ROOT, path).split(sep).join('/'));
+    /^(\.git|node_modules|dist|bindings\/node\/addon\/build|\.cache)(\/|$)/.test(
+      relative(ROOT, path).split(sep).join('/'),
+    );
   cpSync(ROOT, copy, { recursive: true, filter: (path) => !isLeftOut(path) });
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
   return copy;
