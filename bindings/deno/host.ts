@@ -3,7 +3,8 @@
  * a stream 1.5 to 2 times as fast as Deno's node:dgram, for 0.6 of the receiver's processor time.
  */
 import type { Host } from '../../src/carrier/host.ts';
-import { type BindUdp, createNodeHost } from '../node/host.ts';
+import type { BindUdp } from '../node/addresses.ts';
+import { createNodeHost, type NodeHostOptions } from '../node/host.ts';
 import { bindUdp as bindDgram } from '../node/udp.ts';
 import { withPermissions } from './permissions.ts';
 import { bindUdp, hasListenDatagram } from './udp.ts';
@@ -13,10 +14,10 @@ import { bindUdp, hasListenDatagram } from './udp.ts';
 const bindUnsized: BindUdp = (udp, { unref }) => bindDgram(udp, { unref, isSized: false });
 
 /** Makes what the driver and the server need from Deno. Hosts share nothing; several may live in one process. */
-export function createDenoHost(options: { readonly unref?: boolean } = {}): Host {
-  const version = `deno ${process.versions.deno}`;
+export function createDenoHost(options: NodeHostOptions = {}): Host {
+  const runtime = `deno ${process.versions.deno}`;
   const sockets = hasListenDatagram()
-    ? { runtime: `${version} listenDatagram`, bindUdp }
-    : { runtime: `${version} dgram`, bindUdp: bindUnsized };
+    ? { runtime, name: 'listenDatagram', bindUdp }
+    : { runtime, name: 'dgram', bindUdp: bindUnsized };
   return withPermissions(createNodeHost({ ...options, sockets }));
 }

@@ -36,6 +36,9 @@ const BIND_FAILURES: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   ENFILE: ['BUSY', 'too many open files'],
 };
 
+/** Binds a socket that keeps the process, or does not. */
+export type BindUdp = (options: UdpOptions, lifetime: { readonly unref: boolean }) => Promise<UdpSocket>;
+
 /** Where to bind: of which family, on which literal address. */
 export interface BindTarget {
   readonly isIPv6: boolean;

@@ -8,6 +8,7 @@ import type { Host } from '../../src/carrier/host.ts';
 import { createShared } from '../../src/driver/shared.ts';
 import type { Shared } from '../../src/driver.ts';
 import { VERSION } from '../../src/version.ts';
+import { type FoundAddon, findAddon } from './addon.ts';
 import { createEngine } from './engine.ts';
 
 /** Options of an agent in a process. */
@@ -24,24 +25,33 @@ export interface AgentStarter {
   start(options: ProcessAgentOptions): Promise<Agent>;
 }
 
-/** Makes what a binding exports as `Agent`. @param createHost - Called once for agents that keep the process, once for others. */
-export function createStarter(createHost: (options: { unref: boolean }) => Host): AgentStarter {
+/** Makes a host. */
+export type CreateHost = (options: { readonly unref: boolean; readonly addon: FoundAddon }) => Host;
+
+/**
+ * Makes what a binding exports as `Agent`.
+ *
+ * @param createHost - Called once for agents that keep the process, once for others.
+ * @param find - Finds the addon, where that needs more than looking.
+ */
+export function createStarter(createHost: CreateHost, find: () => FoundAddon = findAddon): AgentStarter {
   // One engine serves all agents of a process; it is made with the first.
   let kept: Shared | undefined;
   let unref: Shared | undefined;
   const sharedOfProcess = (): Shared => {
     if (kept === undefined) {
-      const host = createHost({ unref: false });
+      const addon = find();
+      const host = createHost({ unref: false, addon });
       kept = createShared(
         host,
-        createEngine((into) => host.random(into)),
+        createEngine((into) => host.random(into), { addon }),
       );
     }
     return kept;
   };
   // The same engine and tables behind sockets that do not keep the process.
   const unrefShared = (): Shared => {
-    unref ??= { ...sharedOfProcess(), host: createHost({ unref: true }) };
+    unref ??= { ...sharedOfProcess(), host: createHost({ unref: true, addon: find() }) };
     return unref;
   };
   return {

@@ -4,9 +4,12 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
-import type { Host, Timer, UdpOptions, UdpSocket } from '../../src/carrier/host.ts';
+import type { Host, Timer } from '../../src/carrier/host.ts';
 import type { Millis } from '../../src/config.ts';
 import { PilotError } from '../../src/errors.ts';
+import { type Addon, type FoundAddon, reasonOf } from './addon.ts';
+import { createBindUdp } from './addon-udp.ts';
+import type { BindUdp } from './addresses.ts';
 import { createFiles } from './files.ts';
 import { createPublicKeyJobs } from './keys.ts';
 import { connectLink, listenLink } from './links.ts';
@@ -20,23 +23,33 @@ const LONGEST_DELAY_MS: Millis = 2 ** 31 - 1;
 export interface NodeHostOptions {
   /** Whether the process may end although sockets, links and timers of this host are open. Default false. */
   readonly unref?: boolean;
-  /** Sockets of another runtime that has Node's modules, and what it is called. */
-  readonly sockets?: { readonly runtime: string; readonly bindUdp: BindUdp };
+  /** Sockets of another runtime that has Node's modules, and what it is called. Default: those of Node. */
+  readonly sockets?: Sockets;
+  /** The addon, whose sockets take the place of the others, or why there is none. Omitted: nobody looked for it. */
+  readonly addon?: FoundAddon;
 }
 
-/** Binds a socket that keeps the process, or does not. */
-export type BindUdp = (options: UdpOptions, lifetime: { readonly unref: boolean }) => Promise<UdpSocket>;
+/** The sockets of a runtime. */
+export interface Sockets {
+  /** Such as `node 20.20.2`. */
+  readonly runtime: string;
+  /** Such as `dgram`. */
+  readonly name: string;
+  readonly bindUdp: BindUdp;
+}
 
 /** Makes what the driver and the server need from Node. Hosts share nothing; several may live in one process. */
 export function createNodeHost(options: NodeHostOptions = {}): Host {
-  const { unref = false, sockets = { runtime: `node ${process.versions.node} dgram`, bindUdp } } = options;
+  const { unref = false, addon } = options;
+  const own = options.sockets ?? { runtime: `node ${process.versions.node}`, name: 'dgram', bindUdp };
+  const sockets = typeof addon === 'object' ? socketsOf(addon, own.runtime) : own;
   const setTimer = (delayMs: Millis, callback: () => void): Timer => {
     const timer = delayMs <= 0 ? new TurnTimer(callback) : new DelayTimer(delayMs, callback);
     if (unref) timer.unref();
     return timer;
   };
   return {
-    runtime: sockets.runtime,
+    runtime: `${sockets.runtime} ${sockets.name}${reasonOf(addon)}`,
     now: () => performance.now(),
     unixNow: () => Date.now(),
     setTimer,
@@ -62,6 +75,12 @@ export function createNodeHost(options: NodeHostOptions = {}): Host {
     files: createFiles(),
     jobs: createPublicKeyJobs(),
   };
+}
+
+function socketsOf(addon: Addon, runtime: string): Sockets {
+  // Bun ends the process when a module asks for libuv's loop, and Deno's stand-in for it hears next to nothing.
+  const isLibuv = process.versions.bun === undefined && process.versions.deno === undefined;
+  return { runtime, name: 'addon', bindUdp: createBindUdp(addon, !isLibuv) };
 }
 
 /** After the present turn: when the callbacks of all sockets that were readable have run. */

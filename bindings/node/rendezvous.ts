@@ -1,10 +1,11 @@
 /** Rendezvous of a process: their certificates on disk. The same for every runtime with Node's modules. */
-import type { Host } from '../../src/carrier/host.ts';
 import {
   type RendezvousOptions as PortableOptions,
   type RendezvousServer,
   serveRendezvous,
 } from '../../src/server/serve.ts';
+import { type FoundAddon, findAddon } from './addon.ts';
+import type { CreateHost } from './agents.ts';
 import { loadOrCreateCertificate, readCertificate } from './tls.ts';
 
 /** What to serve, and where. */
@@ -30,11 +31,11 @@ export interface RendezvousOptions extends Omit<PortableOptions, 'tls'> {
  */
 export type ServeRendezvous = (options?: RendezvousOptions) => Promise<RendezvousServer>;
 
-/** Makes what a binding exports as `serveRendezvous`. */
-export function createServe(createHost: (options: { unref: boolean }) => Host): ServeRendezvous {
+/** Makes what a binding exports as `serveRendezvous`. @param find - As in `createStarter`. */
+export function createServe(createHost: CreateHost, find: () => FoundAddon = findAddon): ServeRendezvous {
   return async (options = {}) => {
     const { tls, directory, unref, ...rest } = options;
-    const host = createHost({ unref: unref ?? false });
+    const host = createHost({ unref: unref ?? false, addon: find() });
     if (tls === undefined) return await serveRendezvous(host, rest);
     if (tls !== true) {
       const own = 'certificate' in tls ? tls : await readCertificate(host.files, tls);

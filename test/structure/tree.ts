@@ -18,7 +18,8 @@ export interface Source {
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** What .gitignore names, for the walk without git. */
-const GENERATED = /^(\.git|\.cache|dist|.*node_modules|src\/engine\/binary\.ts|[^/]*\.tgz)(\/|$)/;
+const GENERATED =
+  /^(\.git|\.cache|dist|bindings\/node\/addon\/build|.*node_modules|src\/engine\/binary\.ts|[^/]*\.tgz)(\/|$)/;
 
 /** Every file that is or could be committed; committed ones only, where asked for. */
 export function projectFiles(which: 'all' | 'committed' = 'all'): string[] {
