@@ -2,12 +2,12 @@
 import type { Agent as PortableAgent } from '../../src/api/agent.ts';
 import { type AgentStarter, createStarter } from '../node/agents.ts';
 import { createDenoHost } from './host.ts';
-import { explained } from './permissions.ts';
+import { explained, findAllowedAddon } from './permissions.ts';
 
 export * from '../../src/index.ts';
 export type { AgentStarter, ProcessAgentOptions } from '../node/agents.ts';
 
-const STARTER: AgentStarter = createStarter(createDenoHost);
+const STARTER: AgentStarter = createStarter(createDenoHost, findAllowedAddon);
 
 /** A running agent. */
 export type Agent = PortableAgent;

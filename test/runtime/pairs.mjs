@@ -1,5 +1,6 @@
 // Plays the smoke suite: each runtime alone, and the pairs in separate processes. Everything on loopback, with one
 // rendezvous in the Node that runs this.
+import { buildAddon } from '../../bindings/node/addon/build.mjs';
 import { Child } from './child.mjs';
 import { runPermissions } from './permissions.mjs';
 
@@ -17,10 +18,21 @@ const PAIRS = [
   ['node-20', 'node-latest'],
   ['deno-net', 'bun'],
   ['bun', 'deno-net'],
+  ['present-addon', 'present'],
+  ['present', 'bun-addon'],
+  ['deno-addon', 'present-addon'],
+  ['bun-addon', 'deno-addon'],
 ];
+/** Runtimes that are tested with the addon, too, where it is built. */
+const WITH_ADDON = ['present', 'node-20', 'node-latest', 'deno', 'bun'];
 /** What `stats().host` is to say. */
-const HOSTS = { deno: /^deno \S+ dgram$/, 'deno-net': /^deno \S+ listenDatagram$/, bun: /^bun \S+ dgram$/ };
-const NODE_HOST = /^node \S+ dgram$/;
+const HOSTS = {
+  deno: /^deno \S+ dgram \(addon: not built\)$/,
+  'deno-net': /^deno \S+ listenDatagram \(addon: not built\)$/,
+  bun: /^bun \S+ dgram \(addon: not built\)$/,
+};
+const NODE_HOST = /^node \S+ dgram \(addon: not built\)$/;
+const ADDON_HOST = /^(node|deno|bun) \S+ addon$/;
 /** At a time; each is two processes that work hard in turns. */
 const AT_ONCE = 2;
 /** The rendezvous outlives them all. */
@@ -38,6 +50,10 @@ export async function runSmoke(commands, directory, count) {
   const deno = commands.get('deno');
   if (deno !== undefined) own.set('deno-net', [...deno, '--unstable-net']);
   const all = new Map([...own, ['present', present]]);
+  for (const [name, command] of withAddon(all)) {
+    own.set(name, command);
+    all.set(name, command);
+  }
   const server = start(present, directory, { is: 'serve', directory: `${directory}/rendezvous` }, SERVER_MS);
   try {
     const urls = await server.next();
@@ -60,6 +76,14 @@ export async function runSmoke(commands, directory, count) {
     const ended = await server.stop();
     count('rendezvous', 'ends in order', ended === 0 ? undefined : `${ended}: ${server.errorText}`);
   }
+}
+
+/** The same runtimes with the addon that this checkout built; none where it did not. */
+function withAddon(commands) {
+  const { path, missing } = buildAddon();
+  if (missing !== undefined) return [];
+  const names = WITH_ADDON.filter((name) => commands.has(name));
+  return names.map((name) => [`${name}-addon`, ['env', `PILOTWIRE_ADDON=${path}`, ...commands.get(name)]]);
 }
 
 function start(command, directory, role, limitMs) {
@@ -88,7 +112,7 @@ async function pair({ dialler, listener, all, directory, urls, number }, count) 
   });
   try {
     const peer = await bob.next();
-    const isNamed = (HOSTS[listener] ?? NODE_HOST).test(peer.host);
+    const isNamed = (listener.endsWith('-addon') ? ADDON_HOST : (HOSTS[listener] ?? NODE_HOST)).test(peer.host);
     count(what, 'the listener names its sockets', isNamed ? undefined : peer.host);
     const options = { rendezvous: urls.pinned, hostname: hostname('alice') };
     const alice = start(all.get(dialler), directory, { is: 'dial', options, peer });

@@ -118,6 +118,7 @@ bool Aead::seal_record(const Batch& batch, uint32_t* record) {
   }
   uint8_t* at = batch.memory + frame;
   uint8_t* packet = at + kFramePacket;
+  store_big_endian(packet + kPacketChecksum, 0);
   store_big_endian(packet + kPacketChecksum, kernel_->crc32(packet, length));
   const Context& context = keys_->of(session, batch.memory + key);
   kernel_->seal(context, at + kFrameNonce, at + kFrameAad, packet, length, packet + length);

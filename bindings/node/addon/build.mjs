@@ -25,7 +25,7 @@ const PACKAGES = ['g++', 'make', 'python3'];
  *
  * @param isSanitized - For tests that look for errors of memory.
  * @param mayInstall - Whether Debian's compiler is installed where there is none.
- * @returns `path` of the addon; or `missing`, one line that says why there is none.
+ * @returns `path` of the addon; or `missing`, one line that says why there is none, and `hasFailed` when it should be there.
  */
 export function buildAddon({ isSanitized = false, mayInstall = false } = {}) {
   if (process.platform !== 'linux') return { missing: `The addon is for Linux, not for ${process.platform}` };
@@ -39,9 +39,12 @@ export function buildAddon({ isSanitized = false, mayInstall = false } = {}) {
   const words = isStale() ? ['configure', 'build'] : ['build'];
   const kind = isSanitized ? 'Debug' : 'Release';
   const args = [gyp, ...words, '-C', HERE, '--loglevel=error', isSanitized ? '--debug' : '--release', ...headers()];
-  const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', 2, 2] });
+  const env = { ...process.env, MAKEFLAGS: '-s' };
+  const { status } = spawnSync(process.execPath, args, { env, stdio: ['ignore', 2, 2] });
   const path = join(HERE, 'build', kind, 'pilotwire.node');
-  return status === 0 && existsSync(path) ? { path } : { missing: 'The addon does not compile: see above' };
+  return status === 0 && existsSync(path)
+    ? { path }
+    : { missing: 'The addon does not compile: see above', hasFailed: true };
 }
 
 function absentTools() {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createBunHost } from '../../../bindings/bun/host.ts';
 import { createDenoHost } from '../../../bindings/deno/host.ts';
+import { findAddon } from '../../../bindings/node/addon.ts';
 import { createNodeHost } from '../../../bindings/node/host.ts';
 import type { Host } from '../../../src/carrier/host.ts';
 
@@ -14,7 +15,7 @@ const create = 'deno' in process.versions ? createDenoHost : 'bun' in process.ve
 /** The program's arguments: what to do, and with what. */
 export const [role, argument = ''] = process.argv.slice(2) as [string?, string?];
 /** What is checked. */
-export const host: Host = create({ unref: role === 'unref' });
+export const host: Host = create({ unref: role === 'unref', addon: findAddon() });
 /** Of this process. */
 export const directory: string = mkdtempSync(join(tmpdir(), 'pilotwire-host-'));
 /** Run after the step, last first. */
