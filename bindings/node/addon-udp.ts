@@ -4,7 +4,7 @@
  */
 import type { HostPort, UdpHandler, UdpOptions, UdpSocket } from '../../src/carrier/host.ts';
 import type { Addon, Poller, SendBuffers } from './addon.ts';
-import { type BindUdp, bindError, bindFamilies, Destinations, reduceMapped } from './addresses.ts';
+import { type BindUdp, bindError, bindFamilies, Destinations, datagramBytes, reduceMapped } from './addresses.ts';
 
 /** Messages in the ring, as many as one call of the system takes (addon/socket.h). */
 const MESSAGES = 64;
@@ -208,6 +208,10 @@ class AddonSocket implements UdpSocket {
   handleWritable(): void {
     this.#isBlocked = false;
     this.flush();
+  }
+
+  datagramBytes(host: string): number {
+    return datagramBytes(host);
   }
 
   unref(): void {

@@ -12,7 +12,7 @@ const DIST = join(ROOT, 'dist');
  * Bytes after minify and gzip -9, the engine included: all that `Agent.start` loads, what the first peer loads besides, and
  * what browsers without the curves load at the start. Each is what it came to, and a little; 45 000 are wanted at the start.
  */
-const MOST = { start: 31_200, firstPeer: 53_000, noble: 17_500 } as const;
+const MOST = { start: 31_200, firstPeer: 54_500, noble: 17_500 } as const;
 
 type Outputs = Metafile['outputs'];
 
