@@ -1,8 +1,7 @@
 // Where Chromium is, for all that runs in a page. A machine may have it already; Debian's is installed only where that was
 // asked for, since nobody expects a test to change the system.
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { aptInstall, isExecutable, mayInstall, onPath } from './debian.mjs';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome'];
 const HINT = "install Debian's package chromium, or let CHROMIUM_PATH name an executable";
@@ -20,17 +19,15 @@ export function findChromium({ env = process.env, isRoot = process.getuid?.() ==
   if (named) return started(named, { env, isRoot }) ?? { missing: `CHROMIUM_PATH=${named} is no Chromium that starts` };
   const found = firstOnPath({ env, isRoot });
   if (found !== undefined) return found;
-  const mayInstall = isRoot && (env.CI === 'true' || env.PILOTWIRE_INSTALL === '1');
-  if (!mayInstall) return { missing: `No Chromium on this machine: ${HINT}` };
-  if (!install(env)) return { missing: `apt-get could not install chromium: ${HINT}` };
+  if (!mayInstall({ env, isRoot })) return { missing: `No Chromium on this machine: ${HINT}` };
+  if (!aptInstall(['chromium'], env)) return { missing: `apt-get could not install chromium: ${HINT}` };
   return firstOnPath({ env, isRoot }) ?? { missing: `The installed chromium does not start: ${HINT}` };
 }
 
 function firstOnPath(where) {
-  const folders = (where.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
   for (const name of NAMES) {
-    for (const folder of folders) {
-      const found = started(join(folder, name), where);
+    for (const path of onPath(name, where.env)) {
+      const found = started(path, where);
       if (found !== undefined) return found;
     }
   }
@@ -39,21 +36,10 @@ function firstOnPath(where) {
 
 /** That one, if it tells its version: a name may also stand for a script that only says where to get it. */
 function started(path, { env, isRoot }) {
-  try {
-    accessSync(path, constants.X_OK);
-  } catch {
-    return undefined;
-  }
+  if (!isExecutable(path)) return undefined;
   const { status, stdout } = spawnSync(path, ['--version'], { env, encoding: 'utf8', timeout: 30_000 });
   const version = /\d+(\.\d+)+/.exec(stdout ?? '')?.[0];
   if (status !== 0 || version === undefined) return undefined;
   // Its sandbox needs to change the user, and root's it refuses to change.
   return { path, version, args: isRoot ? ['--no-sandbox'] : [] };
-}
-
-function install(env) {
-  // Its report goes where errors go: the caller's output is a result.
-  const options = { env: { ...env, DEBIAN_FRONTEND: 'noninteractive' }, stdio: ['ignore', 2, 2] };
-  const run = (...args) => spawnSync('apt-get', args, options).status === 0;
-  return run('update') && run('install', '--yes', '--no-install-recommends', 'chromium');
 }
