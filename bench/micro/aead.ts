@@ -6,9 +6,10 @@
 import { crc32 } from 'node:zlib';
 import type { WasmEngine } from '../../src/engine/wasm.ts';
 import { aeadPeers, SECRETS } from './aead-peers.ts';
-import { type Comparison, type Contestant, contest, type Measurement } from './contest.ts';
+import { type Contestant, contest, type Measurement } from './contest.ts';
 import { BUILDS, fresh, makeDispatching, makeEngine, makeEngines, pattern, takeArea, WASM } from './engines.ts';
 import { FrameRig } from './frames.ts';
+import type { Comparison } from './rows.ts';
 import { HAS_NODE, nativeFrom } from './runtime.ts';
 
 /** Sizes of packets: headers alone; 64, 222, 1 166 and 1 400 bytes of payload; a page; the largest there can be. */

@@ -56,7 +56,7 @@ function titleOf({ name, subject }: Row): string {
 function worse(before: Row, after: Row): string[] {
   const title = `  ${titleOf(after)}`;
   if (isChance(after)) {
-    const isWorse = achieved(before)?.isMet !== false && achieved(after)?.isMet === false;
+    const isWorse = achieved(before).every(({ isMet }) => isMet) && achieved(after).some(({ isMet }) => !isMet);
     return isWorse ? [`${title}: ${figure(before)} → ${figure(after)}, beyond its limit`] : [];
   }
   const peers = Object.entries(after.peers);

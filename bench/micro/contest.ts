@@ -13,8 +13,9 @@
  */
 import { Bench, type Task } from 'tinybench';
 import { Random } from './engines.ts';
-import type { PeerResult, Row } from './record.ts';
-import { median, quantile } from './statistics.ts';
+import type { Row } from './record.ts';
+import { type Comparison, type Measure, rowsOf } from './rows.ts';
+import { median } from './statistics.ts';
 import { targetOf } from './targets.ts';
 
 /** One way to do the work. */
@@ -30,13 +31,6 @@ export interface Contestant {
   readonly most?: number;
   /** Operations come in so many at once. */
   readonly step?: number;
-}
-
-/** Which contestants a row of the report compares. Those that are not there, in this runtime, are left out. */
-export interface Comparison {
-  readonly name: string;
-  readonly subjects: readonly string[];
-  readonly peers: readonly string[];
 }
 
 /** How much to measure. */
@@ -125,9 +119,21 @@ export function contest(
         await takeSamples(tasks[at]!, entries[at]!);
       }
     };
-    return { round, finish: () => rows.flatMap((row) => reported(row, entries)) };
+    return { round, finish: () => rows.flatMap((row) => rowsOf(row, MEASURE, entries.map(sampled)).map(withTarget)) };
   };
   return { names: rows.map(({ name }) => name), start };
+}
+
+const MEASURE: Measure = { unit: 'ns', better: 'lower' };
+
+function sampled({ contestant, samples, medians }: Entry) {
+  return { name: contestant.name, version: contestant.version, samples, medians };
+}
+
+/** The row with the target for it, if there is one. */
+export function withTarget(row: Row): Row {
+  const target = targetOf(row.name, row.subject);
+  return target === undefined ? row : { ...row, target };
 }
 
 /** A measurement without rounds. */
@@ -245,36 +251,4 @@ async function takeSamples(task: Task, entry: Entry): Promise<void> {
   const samples = result.latency.samples!.map((ms) => (ms * 1e6) / entry.count);
   entry.samples.push(...samples);
   entry.medians.push(median(samples));
-}
-
-function reported(row: Comparison, entries: readonly Entry[]): Row[] {
-  const named = (name: string): Entry[] => entries.filter(({ contestant }) => contestant.name === name);
-  const peers = row.peers.flatMap(named);
-  return row.subjects.flatMap(named).map((subject) => {
-    const results = peers.map((peer): [string, PeerResult] => [peer.contestant.name, compared(subject, peer)]);
-    return withTarget({
-      name: row.name,
-      subject: subject.contestant.name,
-      unit: 'ns',
-      median: median(subject.medians),
-      p95: quantile(subject.samples, 0.95),
-      better: 'lower',
-      peers: Object.fromEntries(results),
-    });
-  });
-}
-
-/** The row with the target for it, if there is one. */
-export function withTarget(row: Row): Row {
-  const target = targetOf(row.name, row.subject);
-  return target === undefined ? row : { ...row, target };
-}
-
-function compared(subject: Entry, peer: Entry): PeerResult {
-  return {
-    version: peer.contestant.version,
-    median: median(peer.medians),
-    ratio: median(subject.medians) / median(peer.medians),
-    best: quantile(subject.samples, 0.1) / quantile(peer.samples, 0.1),
-  };
 }

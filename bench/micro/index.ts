@@ -22,6 +22,9 @@ const OPTIONS = {
   chromium: { type: 'boolean', default: false },
 } as const;
 
+/** What the figures are of. */
+const SOURCES = ['assembly', 'src/engine', 'bench/micro'];
+
 /** All that can be wrong with what was asked for shows before the measuring, which takes minutes. */
 function asked() {
   try {
@@ -39,7 +42,7 @@ const selection = { only: values.only, isQuick: values.quick };
 const say = (line: string): boolean => process.stderr.write(`${line}\n`);
 const { runtime, absent, rows } = await (values.chromium ? inChromium : run)(selection, say);
 const recording: Recording = {
-  commit: commitName(),
+  commit: commitName(SOURCES),
   machine: machineName(),
   runtime,
   date: new Date().toISOString(),

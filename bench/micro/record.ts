@@ -28,10 +28,12 @@ export interface Row {
   readonly subject: string;
   readonly unit: string;
   readonly median: number;
+  /** The worst of twenty: the 95th percentile, or the 5th where higher is better. */
   readonly p95: number;
   readonly better: 'lower' | 'higher';
   readonly peers: Readonly<Record<string, PeerResult>>;
-  readonly target?: Target;
+  /** One, or several that are about different peers. */
+  readonly target?: Target | readonly Target[];
 }
 
 /** A whole run. */

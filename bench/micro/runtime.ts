@@ -42,14 +42,14 @@ export function machineName(): string {
   return `${cpus()[0]?.model ?? 'unknown'} × ${availableParallelism()}, ${process.platform} ${process.arch}`;
 }
 
-/** The commit that is checked out, with a plus sign when what is measured differs from it. */
-export function commitName(): string {
+/** The commit that is checked out, with a plus sign when what is measured differs from it. @param sources - Of that. */
+export function commitName(sources: readonly string[]): string {
   const git = (...args: string[]): string => {
     const cwd = new URL('../..', import.meta.url);
     return execFileSync('git', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   };
   try {
-    const isChanged = git('status', '--porcelain', 'assembly', 'src/engine', 'bench/micro') !== '';
+    const isChanged = git('status', '--porcelain', ...sources) !== '';
     return git('rev-parse', '--short', 'HEAD') + (isChanged ? '+' : '');
   } catch {
     return 'unknown';
@@ -71,12 +71,23 @@ export interface Peer<T> {
 /** Loads a peer. @returns Undefined, and a note in `absent`, when this runtime cannot. */
 export async function loadPeer<T>(packageName: string, path = ''): Promise<Peer<T> | undefined> {
   try {
-    const file = fromCache.resolve(packageName + path);
-    const loaded = (await import(pathToFileURL(file).href)) as T & { default?: T };
+    const loaded = (await import(entryOf(packageName, path).href)) as T & { default?: T };
     return { version: installedVersion(packageName), module: loaded.default ?? loaded };
   } catch (error) {
     note(packageName, error);
     return undefined;
+  }
+}
+
+/** The file of a package that is to be imported. */
+function entryOf(packageName: string, path: string): URL {
+  try {
+    return pathToFileURL(fromCache.resolve(packageName + path));
+  } catch (error) {
+    // `resolve` is CommonJS's own, and some packages are not for it.
+    const entry = path === '' ? manifestOf(packageName).exports?.['.']?.import : undefined;
+    if (entry === undefined) throw error;
+    return new URL(entry, folderOf(packageName));
   }
 }
 
@@ -101,6 +112,18 @@ export function received(bytes: Uint8Array): Uint8Array {
 }
 
 function installedVersion(packageName: string): string {
-  const path = new URL(`node_modules/${packageName}/package.json`, CACHE);
-  return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
+  return manifestOf(packageName).version;
+}
+
+interface Manifest {
+  readonly version: string;
+  readonly exports?: { readonly '.'?: { readonly import?: string } };
+}
+
+function manifestOf(packageName: string): Manifest {
+  return JSON.parse(readFileSync(new URL('package.json', folderOf(packageName)), 'utf8')) as Manifest;
+}
+
+function folderOf(packageName: string): URL {
+  return new URL(`node_modules/${packageName}/`, CACHE);
 }

@@ -1,6 +1,6 @@
 /** A run as a table for the terminal: a line for each row and peer, with what is wanted and whether it is reached. */
 import type { Recording, Row } from './record.ts';
-import { achieved, peerOf } from './targets.ts';
+import { type Achievement, achieved } from './targets.ts';
 
 const HEAD = ['name', 'subject', 'median', 'p95', 'peer', 'its median', 'ratio', 'best', 'target', ''];
 
@@ -19,29 +19,31 @@ export function table({ commit, machine, runtime, absent, rows }: Recording): st
 }
 
 function linesOf(row: Row): string[][] {
+  const results = achieved(row);
+  const aims = (peer: string): string[] =>
+    aim(
+      row,
+      results.find((result) => result.peer === peer),
+    );
   const peers = Object.entries(row.peers);
   const head = [row.name, row.subject, figure(row.median, row.unit), figure(row.p95, row.unit)];
-  const [target, verdict] = aim(row);
-  if (peers.length === 0) return [[...head, '', '', '', '', target, verdict]];
-  const goal = row.target === undefined ? '' : peerOf(row.target, row.peers) || peers[0]![0];
-  return peers.map(([name, peer], i) => {
-    const isGoal = name === goal;
-    return [
-      ...(i === 0 ? head : ['', '', '', '']),
-      name,
-      figure(peer.median, row.unit),
-      ratio(peer.ratio),
-      ratio(peer.best),
-      isGoal ? target : '',
-      isGoal ? verdict : '',
-    ];
-  });
+  // Targets that are about no peer have a line of their own.
+  const own =
+    results.some(({ peer }) => peer === '') || peers.length === 0 ? [[...head, '', '', '', '', ...aims('')]] : [];
+  const others = peers.map(([name, peer], i) => [
+    ...(i === 0 && own.length === 0 ? head : ['', '', '', '']),
+    name,
+    figure(peer.median, row.unit),
+    ratio(peer.ratio),
+    ratio(peer.best),
+    ...aims(name),
+  ]);
+  return [...own, ...others];
 }
 
-function aim(row: Row): [target: string, verdict: string] {
-  const result = achieved(row);
-  if (row.target === undefined || result === undefined) return ['', ''];
-  const { peer, most, least } = row.target;
+function aim(row: Row, result: Achievement | undefined): [target: string, verdict: string] {
+  if (result === undefined) return ['', ''];
+  const { peer, most, least } = result.target;
   const limit = most ?? least ?? 0;
   const text = peer === undefined ? figure(limit, row.unit) : ratio(limit);
   return [`${most === undefined ? '≥' : '≤'} ${text}`, result.isMet ? 'met' : 'MISSED'];

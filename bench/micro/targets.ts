@@ -50,12 +50,24 @@ function isFor(goal: Goal, subject: string): boolean {
   return goal.subject === undefined ? subject.startsWith('wasm') : goal.subject === subject;
 }
 
-/** What a row achieved of its target: undefined when it has none, or the peer is not in this runtime. */
-export function achieved({ target, median, peers }: Row): { value: number; isMet: boolean } | undefined {
-  if (target === undefined) return undefined;
-  const value = target.peer === undefined ? median : peers[peerOf(target, peers)]?.ratio;
-  if (value === undefined) return undefined;
-  return { value, isMet: value <= (target.most ?? value) && value >= (target.least ?? value) };
+/** What became of one target. */
+export interface Achievement {
+  readonly target: Target;
+  /** The peer that it is about; empty: none. */
+  readonly peer: string;
+  readonly value: number;
+  readonly isMet: boolean;
+}
+
+/** What a row achieved of its targets; nothing of one whose peer was not there. */
+export function achieved({ target = [], median, peers }: Row): Achievement[] {
+  const targets = 'length' in target ? target : [target];
+  return targets.flatMap((one) => {
+    const peer = peerOf(one, peers);
+    const value = one.peer === undefined ? median : peers[peer]?.ratio;
+    if (value === undefined) return [];
+    return [{ target: one, peer, value, isMet: value <= (one.most ?? value) && value >= (one.least ?? value) }];
+  });
 }
 
 /** The name of the peer that a target is about. */
