@@ -1,12 +1,15 @@
-// Builds the benches into dist/bench: one bundle for all runtimes, one for a page with its peers beside it, and a module with
-// nothing but the route table, which both hold.
+// Builds the benches into dist/bench.
+//
+//   node bench/build.mjs micro   one bundle for all runtimes, one for a page with its peers beside it, and a module with
+//                                nothing but the route table, which both hold
+//   node bench/build.mjs flow    the package, and what measures it: one bundle for the parent, one for its processes
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { wasm } from '../build.mjs';
+import { bundle as bundlePackage, wasm } from '../build.mjs';
 import { CACHE, install } from './install.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -118,8 +121,19 @@ async function page() {
   await build({ ...OPTIONS, entryPoints, platform: 'browser', define, plugins: [IN_PAGE] });
 }
 
-install();
+async function flow() {
+  const entryPoints = { flow: 'bench/flow/index.ts', 'flow-worker': 'bench/flow/worker.ts' };
+  await build({ ...OPTIONS, entryPoints, platform: 'node', external: ['@peculiar/x509'] });
+}
+
+const isFlow = process.argv[2] === 'flow';
+install({ isWhole: isFlow });
 if (isStale()) wasm();
-routes();
-await bundle();
-await page();
+if (isFlow) {
+  await bundlePackage();
+  await flow();
+} else {
+  routes();
+  await bundle();
+  await page();
+}

@@ -8,9 +8,13 @@ const BENCH = dirname(fileURLToPath(import.meta.url));
 /** Where the peers are: a folder with a package.json and node_modules. */
 export const CACHE = join(dirname(BENCH), '.cache/bench');
 
-/** Installs what the lock file says, unless it is there already. */
-export function install() {
-  installLocked(BENCH, CACHE, false);
+/**
+ * Installs what the lock file says, unless it is there already.
+ *
+ * @param isWhole - Also the peers of bench/flow, which are ten times as much.
+ */
+export function install({ isWhole = false } = {}) {
+  installLocked(BENCH, CACHE, isWhole);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) install();
