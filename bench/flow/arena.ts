@@ -96,6 +96,12 @@ export class Pairing {
   }
 }
 
+/** A new connection: nothing is known of the path. */
+export async function reopened({ client }: Pairing, pair: number): Promise<void> {
+  await client.ask('close', { pair });
+  await client.ask('open', { pair });
+}
+
 async function joined(client: Worker, place: Place, address: ServiceAddress): Promise<void> {
   await client.ask('connect', { ...place, address });
   await client.ask('open', { pair: place.pair });

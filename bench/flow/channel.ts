@@ -32,6 +32,8 @@ export interface Place {
   readonly brokerPort: number;
   /** Which of several pairs this is: 0 for the first. */
   readonly pair: number;
+  /** URL of ours; undefined: the server brings one. */
+  readonly rendezvous?: string;
 }
 
 /** What a server tells its clients; JSON. */

@@ -18,10 +18,11 @@ import { commitName, machineName, runtimeName } from '../micro/runtime.ts';
 import { table } from '../micro/table.ts';
 import { BROKER_OF, missingBrokers } from './brokers.ts';
 import { stopAll } from './children.ts';
-import { GROUPS, type Run } from './groups.ts';
+import { GROUPS } from './groups.ts';
 import { removeNamespaces } from './namespaces.ts';
 import { type Options, parseOptions } from './options.ts';
 import { EFFORT } from './race.ts';
+import type { Run } from './run.ts';
 import { PEERS } from './streams.ts';
 
 const SOURCES = ['src', 'assembly', 'bindings', 'bench/flow'];

@@ -18,6 +18,7 @@ export interface Effort {
   readonly coldDials: number;
   /** How long a load lasts. */
   readonly loadMs: number;
+  readonly loads: number;
   readonly transfers: number;
   readonly floodMs: number;
   readonly crowd: number;
@@ -27,11 +28,11 @@ export interface Effort {
 export const EFFORT: { readonly full: Effort; readonly quick: Effort } = {
   full: {
     ...{ rounds: 11, sampleMs: 800, dials: 20, coldDials: 4 },
-    ...{ loadMs: 4000, transfers: 7, floodMs: 20_000, crowd: 10_000 },
+    ...{ loadMs: 4000, loads: 5, transfers: 5, floodMs: 20_000, crowd: 10_000 },
   },
   quick: {
     ...{ rounds: 3, sampleMs: 300, dials: 10, coldDials: 2 },
-    ...{ loadMs: 1500, transfers: 3, floodMs: 10_000, crowd: 1_000 },
+    ...{ loadMs: 1500, loads: 3, transfers: 1, floodMs: 10_000, crowd: 1_000 },
   },
 };
 

@@ -31,8 +31,8 @@ export function subject(): Contestant {
   let rendezvous: Promise<string> | undefined;
   return {
     serve: async (place, accept) => {
-      rendezvous ??= startRendezvous(place);
-      const url = await rendezvous;
+      if (place.rendezvous === undefined) rendezvous ??= startRendezvous(place);
+      const url = place.rendezvous ?? (await rendezvous!);
       const hostname = `server-${place.pair}`;
       // Public: a dial that is the first contact has nobody to approve it. The others ask for trust, and get it.
       const options = { hostname, autoApprove: true, visibility: 'public' } as const;

@@ -44,9 +44,12 @@ function linesOf(row: Row): string[][] {
 function aim(row: Row, result: Achievement | undefined): [target: string, verdict: string] {
   if (result === undefined) return ['', ''];
   const { peer, most, least } = result.target;
-  const limit = most ?? least ?? 0;
-  const text = peer === undefined ? figure(limit, row.unit) : ratio(limit);
-  return [`${most === undefined ? '≥' : '≤'} ${text}`, result.isMet ? 'met' : 'MISSED'];
+  const text = (limit: number): string => (peer === undefined ? figure(limit, row.unit) : ratio(limit));
+  const limits = [
+    ...(least === undefined ? [] : [`≥ ${text(least)}`]),
+    ...(most === undefined ? [] : [`≤ ${text(most)}`]),
+  ];
+  return [limits.join(' '), result.isMet ? 'met' : 'MISSED'];
 }
 
 function ratio(value: number): string {
