@@ -1,4 +1,5 @@
-// Writes what bench/results holds into bench/README.md, as tables between two marks, and draws a picture for each group.
+// Writes what bench/results holds into bench/README.md, as tables between marks, and draws a picture for each group. What
+// is called flow-*.json is of bench/flow, all else of bench/micro.
 //
 //   npm run bench:report
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -9,22 +10,39 @@ import { dotPlot } from './dot-plot.mjs';
 const BENCH = dirname(fileURLToPath(import.meta.url));
 const RESULTS = join(BENCH, 'results');
 const README = join(BENCH, 'README.md');
-const FIRST_MARK = '<!-- results: made by report.mjs -->';
-const LAST_MARK = '<!-- end of results -->';
 
-/** Rows by the first word of their name. */
-const GROUPS = [
-  { name: 'aead', title: 'AES-256-GCM', rows: /^M[1-4] / },
-  { name: 'receive', title: 'Receiving a frame', rows: /^M5 / },
-  { name: 'crc', title: 'CRC-32', rows: /^M6 / },
-  { name: 'routes', title: 'Finding a session', rows: /^M7 / },
-  { name: 'packet', title: 'Reading and writing a record', rows: /^M8 / },
-  { name: 'size', title: 'Size of the modules', rows: /^M9 / },
-  { name: 'timing', title: 'Constant time', rows: /^timing / },
+/** What stands between two marks: the runs whose file has such a name, and rows by the first word of theirs. */
+const SECTIONS = [
+  {
+    marks: ['<!-- results: made by report.mjs -->', '<!-- end of results -->'],
+    files: /^(?!flow-).*\.json$/,
+    isShort: true,
+    groups: [
+      { name: 'aead', title: 'AES-256-GCM', rows: /^M[1-4] / },
+      { name: 'receive', title: 'Receiving a frame', rows: /^M5 / },
+      { name: 'crc', title: 'CRC-32', rows: /^M6 / },
+      { name: 'routes', title: 'Finding a session', rows: /^M7 / },
+      { name: 'packet', title: 'Reading and writing a record', rows: /^M8 / },
+      { name: 'size', title: 'Size of the modules', rows: /^M9 / },
+      { name: 'timing', title: 'Constant time', rows: /^timing / },
+    ],
+  },
+  {
+    marks: ['<!-- flow results: made by report.mjs -->', '<!-- end of flow results -->'],
+    files: /^flow-.*\.json$/,
+    isShort: false,
+    groups: [
+      { name: 'flow-streams', title: 'Echo, messages, bulk and dial on loopback', rows: /^F[1-4] (?!.* net$)/ },
+      { name: 'flow-net', title: 'The same between two namespaces', rows: /^F[1-4] .* net$/ },
+      { name: 'flow-paths', title: '5 MB over a path, and fairness', rows: /^(link|F5) / },
+      { name: 'flow-memory', title: 'Memory of a connected peer', rows: /^F7 / },
+      { name: 'flow-load', title: 'Pairs of agents under load', rows: /^F8 / },
+    ],
+  },
 ];
 
-function readRuns() {
-  const names = readdirSync(RESULTS).filter((name) => name.endsWith('.json'));
+function readRuns(files) {
+  const names = readdirSync(RESULTS).filter((name) => files.test(name));
   // node-20 before node-22, then the others by name.
   names.sort((a, b) => Number(b.startsWith('node')) - Number(a.startsWith('node')) || (a < b ? -1 : 1));
   return names.map((name) => JSON.parse(readFileSync(join(RESULTS, name), 'utf8')));
@@ -37,7 +55,8 @@ function linesOf(runs, pattern) {
     for (const row of run.rows.filter(({ name }) => pattern.test(name))) {
       const named = Object.keys(row.peers);
       // A line of its own for a target that is about no peer.
-      const peers = named.length === 0 || (row.target && !row.target.peer) ? ['', ...named] : named;
+      const isAboutNone = targetsOf(row).some((target) => target.peer === undefined);
+      const peers = named.length === 0 || isAboutNone ? ['', ...named] : named;
       for (const peer of peers) {
         const key = [row.name, row.subject, peer].join('\n');
         const line = lines.get(key) ?? { name: row.name, subject: row.subject, peer, cells: runs.map(() => undefined) };
@@ -47,6 +66,11 @@ function linesOf(runs, pattern) {
     }
   });
   return [...lines.values()];
+}
+
+/** A row has one target, or several about different peers, or none. */
+function targetsOf({ target }) {
+  return target === undefined ? [] : [target].flat();
 }
 
 function isAimed({ cells }) {
@@ -73,16 +97,17 @@ function shortened(lines) {
   return lines.filter((line) => kept.has(line));
 }
 
-/** What one run says: the ratio where there is a peer, and the target where it is about this peer. */
+/** What one run says: the ratio where there is a peer, and the target where one is about this peer. */
 function cellOf(row, peer) {
-  const { target, unit, median } = row;
+  const { unit, median } = row;
   const value = peer === '' ? median : row.peers[peer].ratio;
-  const isAbout = target !== undefined && (target.peer ?? '') === (isFastest(row, peer) ? 'fastest' : peer);
-  return { value, unit: peer === '' ? unit : '', median, medianUnit: unit, target: isAbout ? target : undefined };
+  const target = targetsOf(row).find(
+    (one) => (one.peer ?? '') === (one.peer === 'fastest' && isFastest(row, peer) ? 'fastest' : peer),
+  );
+  return { value, unit: peer === '' ? unit : '', median, medianUnit: unit, target };
 }
 
-function isFastest({ target, peers }, peer) {
-  if (target?.peer !== 'fastest') return false;
+function isFastest({ peers }, peer) {
   return Object.values(peers).every(({ median }) => median >= peers[peer].median);
 }
 
@@ -101,7 +126,11 @@ function tableOf(runs, lines) {
 
 function limitText({ most, least }, cells) {
   const unit = cells.find((cell) => cell !== undefined).unit;
-  return most === undefined ? `≥ ${figure(least, unit)}` : `≤ ${figure(most, unit)}`;
+  const limits = [
+    least === undefined ? [] : `≥ ${figure(least, unit)}`,
+    most === undefined ? [] : `≤ ${figure(most, unit)}`,
+  ];
+  return limits.flat().join(', ');
 }
 
 function cellText(cell) {
@@ -127,15 +156,25 @@ function provenance(runs) {
   return lines.join('\n');
 }
 
-const runs = readRuns();
-const sections = GROUPS.map(({ name, title, rows }) => {
-  const lines = linesOf(runs, rows);
-  const aimed = lines.filter(isAimed);
+/** The tables of one section; draws its pictures. */
+function sectionOf({ files, groups, isShort }) {
+  const runs = readRuns(files);
   const runtimes = runs.map(({ runtime }) => runtime);
-  writeFileSync(join(RESULTS, `${name}.svg`), dotPlot(title, runtimes, aimed));
-  return `### ${title}\n\n![${title}](results/${name}.svg)\n\n${tableOf(runs, shortened(lines))}\n`;
-});
-const text = readFileSync(README, 'utf8');
-const [before, rest] = text.split(FIRST_MARK);
-const after = rest.split(LAST_MARK)[1];
-writeFileSync(README, `${before}${FIRST_MARK}\n\n${provenance(runs)}\n\n${sections.join('\n')}\n${LAST_MARK}${after}`);
+  const parts = groups.map(({ name, title, rows }) => {
+    const lines = linesOf(runs, rows);
+    if (lines.length === 0) return '';
+    writeFileSync(join(RESULTS, `${name}.svg`), dotPlot(title, runtimes, lines.filter(isAimed)));
+    const table = tableOf(runs, isShort ? shortened(lines) : lines);
+    return `### ${title}\n\n![${title}](results/${name}.svg)\n\n${table}\n`;
+  });
+  return `${provenance(runs)}\n\n${parts.filter((part) => part !== '').join('\n')}`;
+}
+
+let text = readFileSync(README, 'utf8');
+for (const section of SECTIONS) {
+  const [first, last] = section.marks;
+  const [before, rest] = text.split(first);
+  const after = rest.split(last)[1];
+  text = `${before}${first}\n\n${sectionOf(section)}\n${last}${after}`;
+}
+writeFileSync(README, text);

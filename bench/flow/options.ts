@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { readRecording } from '../micro/compare.ts';
 import type { Recording } from '../micro/record.ts';
+import { PEERS } from './streams.ts';
 import { VARIANTS } from './subject.ts';
 
 /** All of it, checked. */
@@ -34,20 +35,28 @@ const OPTIONS = {
 export function parseOptions(args: readonly string[]): Options {
   const { values } = parseArgs({ args: [...args], options: OPTIONS });
   const subjects = words(values.subjects);
-  const unknown = subjects.filter((name) => VARIANTS.every((variant) => variant.name !== name));
-  if (unknown.length > 0) {
-    throw new Error(`No subject ${unknown.join(', ')}: there are ${VARIANTS.map(({ name }) => name).join(', ')}`);
-  }
+  const peers = values.peers === undefined ? undefined : words(values.peers);
+  refuseUnknown(
+    'subject',
+    subjects,
+    VARIANTS.map(({ name }) => name),
+  );
+  refuseUnknown('peer', peers ?? [], PEERS);
   return {
     wanted: new RegExp(values.only, 'i'),
     isQuick: values.quick,
     isList: values.list,
     subjects,
-    peers: values.peers === undefined ? undefined : words(values.peers),
+    peers,
     json: values.json,
     before: values.compare === undefined ? undefined : readRecording(values.compare),
     profiles: values.profile,
   };
+}
+
+function refuseUnknown(kind: string, names: readonly string[], known: readonly string[]): void {
+  const unknown = names.filter((name) => !known.includes(name));
+  if (unknown.length > 0) throw new Error(`No ${kind} ${unknown.join(', ')}: there are ${known.join(', ')}`);
 }
 
 function words(text: string): string[] {
