@@ -78,17 +78,21 @@ Poller::Poller(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Poller>(info) 
     return;
   }
   uses_thread_ = options.Get("thread").ToBoolean();
-  ring_ = Napi::Persistent(ring.As<Napi::Uint8Array>());
-  messages_ = Napi::Persistent(messages.As<Napi::Uint32Array>());
-  received_ = Napi::Persistent(received.As<Napi::Function>());
-  writable_ = Napi::Persistent(writable.As<Napi::Function>());
+  // Kept by the object of JavaScript, where its collector sees that they may in turn keep that object. From here they are
+  // weak: what is reached from outside of it would keep both for ever.
+  Napi::Object self = info.This().As<Napi::Object>();
+  self.DefineProperties({Napi::PropertyDescriptor::Value("ring", ring), Napi::PropertyDescriptor::Value("messages", messages),
+                         Napi::PropertyDescriptor::Value("received", received),
+                         Napi::PropertyDescriptor::Value("writable", writable)});
+  ring_ = Napi::Weak(ring.As<Napi::Uint8Array>());
+  messages_ = Napi::Weak(messages.As<Napi::Uint32Array>());
+  received_ = Napi::Weak(received.As<Napi::Function>());
+  writable_ = Napi::Weak(writable.As<Napi::Function>());
 }
 
 Poller::~Poller() {
   for (const auto& [id, socket] : sockets_) ::close(id);
-  if (wait_ == nullptr) return;
-  wait_->stop();
-  ::close(epoll_);
+  // With a socket open this object is kept, up to the end of the environment, which `ended` has told of.
 }
 
 Napi::Value Poller::bind(const Napi::CallbackInfo& info) {
@@ -230,6 +234,7 @@ bool Poller::start(Napi::Env env) {
 }
 
 void Poller::stop() {
+  if (wait_ == nullptr) return;
   wait_->stop();
   wait_ = nullptr;
   ::close(epoll_);
@@ -238,7 +243,7 @@ void Poller::stop() {
 
 void Poller::update_kept(Napi::Env env) {
   const bool is_kept = std::any_of(sockets_.begin(), sockets_.end(), [](const auto& entry) { return entry.second.is_kept; });
-  wait_->keep(env, is_kept);
+  if (wait_ != nullptr) wait_->keep(env, is_kept);
 }
 
 void Poller::watch(Socket& socket, int operation) {
@@ -246,6 +251,12 @@ void Poller::watch(Socket& socket, int operation) {
   event.events = EPOLLIN | (socket.is_blocked ? static_cast<uint32_t>(EPOLLOUT) : 0u);
   event.data.fd = socket.fd();
   epoll_ctl(epoll_, operation, socket.fd(), &event);
+}
+
+void Poller::ended() {
+  wait_ = nullptr;
+  ::close(epoll_);
+  epoll_ = -1;
 }
 
 void Poller::ready(Napi::Env env) {
@@ -279,10 +290,14 @@ void Poller::receive(Napi::Env env, int id) {
 
 void Poller::call(Napi::Env env, const Napi::FunctionReference& function, std::initializer_list<napi_value> arguments) {
   const Napi::HandleScope scope(env);
-  function.MakeCallback(env.Global(), arguments);
-  if (!env.IsExceptionPending()) return;
-  const Napi::Error error = env.GetAndClearPendingException();
-  napi_fatal_exception(env, error.Value());
+  // Not by the wrapper: in a worker that is being ended nothing can be called, and it would end the process over that.
+  napi_value callee, global;
+  if (napi_get_reference_value(env, function, &callee) != napi_ok || callee == nullptr || napi_get_global(env, &global) != napi_ok) return;
+  if (napi_make_callback(env, nullptr, global, callee, arguments.size(), arguments.begin(), nullptr) == napi_ok) return;
+  napi_value error;
+  bool is_pending = false;
+  if (napi_is_exception_pending(env, &is_pending) != napi_ok || !is_pending) return;
+  if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
 }
 
 }  // namespace pilotwire

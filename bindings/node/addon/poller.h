@@ -17,6 +17,7 @@ class Poller : public Napi::ObjectWrap<Poller>, public Waiting {
   ~Poller();
 
   void ready(Napi::Env env) override;
+  void ended() override;
 
  private:
   // (address: string, port: number, isIPv6: boolean, joins: boolean): id. Throws an Error with `code`.

@@ -54,7 +54,11 @@ class LoopWait final : public Wait {
 
   static void end(napi_async_cleanup_hook_handle, void* data) {
     LoopWait* wait = static_cast<LoopWait*>(data);
-    if (wait->waiting_ != nullptr) wait->stop();
+    Waiting* waiting = wait->waiting_;
+    // Otherwise it is stopped, and about to be closed.
+    if (waiting == nullptr) return;
+    wait->stop();
+    waiting->ended();
   }
 
   const napi_env env_;

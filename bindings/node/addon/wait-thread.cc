@@ -109,7 +109,12 @@ class ThreadWait final : public Wait {
     if (!is_calling_) delete this;
   }
 
-  static void end(void* data) { static_cast<ThreadWait*>(data)->stop(); }
+  static void end(void* data) {
+    ThreadWait* wait = static_cast<ThreadWait*>(data);
+    Waiting* waiting = wait->waiting_;
+    wait->stop();
+    waiting->ended();
+  }
 
   const napi_env env_;
   const int epoll_;

@@ -9,6 +9,8 @@ namespace pilotwire {
 class Waiting {
  public:
   virtual void ready(Napi::Env env) = 0;
+  // The environment ends, and with it the waiting: there is nothing to `stop` any more.
+  virtual void ended() = 0;
 
  protected:
   ~Waiting() = default;
@@ -19,7 +21,7 @@ class Wait {
   virtual ~Wait() = default;
   // Whether the process stays for it.
   virtual void keep(Napi::Env env, bool is_kept) = 0;
-  // Ends the waiting; `ready` is not called again. Also what the end of the environment calls. The object deletes itself.
+  // Ends the waiting; `ready` is not called again. The object deletes itself.
   virtual void stop() = 0;
 };
 

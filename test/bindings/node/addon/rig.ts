@@ -1,8 +1,8 @@
-/** The addon as this checkout built it (test/setup.mjs), for tests that are skipped where there is no compiler. */
+/** The addon that PILOTWIRE_ADDON names, or that this checkout built (test/setup.mjs), for tests that are skipped where there is no compiler. */
 import { type Addon, type AddonAead, findAddon } from '../../../../bindings/node/addon.ts';
 import { STAGE } from '../../../../src/engine/exports.ts';
 
-const found = findAddon('');
+const found = findAddon();
 
 export const isSkipped: boolean = typeof found === 'string';
 /** Only to be used where tests are not skipped. */
