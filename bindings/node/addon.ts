@@ -83,8 +83,9 @@ export type FoundAddon = Addon | string;
 /** Finds and loads it. Does not throw. @param asked - Default: the variable of the environment. */
 export function findAddon(asked: string | undefined = process.env.PILOTWIRE_ADDON): FoundAddon {
   if (asked === '0') return 'turned off';
-  const require = createRequire(import.meta.url);
   try {
+    // A bundle as CommonJS has no URL: there is no addon beside it either.
+    const require = createRequire(import.meta.url);
     const path = asked ? asked : (packaged(require) ?? built());
     return path === undefined ? 'not built' : checked(require(path));
   } catch (error) {

@@ -10,7 +10,7 @@ const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 /** Bundled, the addresses alone are a fraction of this; the engine would be ten times as much. */
 const SMALL_BYTES = 20_000;
 const PACKED =
-  /^(dist\/(\w+\/)?[\w-]+\.js|dist\/types\/.+\.d\.ts|examples\/browser\/\w+\.(html|css|js|svg)|package\.json|LICENSE|\w+\.md|llms\.txt)$/;
+  /^(dist\/(\w+\/)?[\w-]+\.js|dist\/browser[\w-]*\.js\.map|dist\/types\/.+\.d\.ts|examples\/browser\/\w+\.(html|css|js|svg)|package\.json|LICENSE|\w+\.md|llms\.txt)$/;
 const UNWANTED = /(^|\/)(test|bench|wasm)\//;
 const REQUIRE = `
 const { Agent, PilotError } = require('pilotwire');
