@@ -101,6 +101,21 @@ async function alone(name, command, directory, count) {
   const idle = new Child(command, directory, ['host.mjs', 'unref']);
   const ended = await idle.ended;
   count(`host of ${name}`, 'unref lets go', ended === 0 ? undefined : `${ended}: ${idle.errorText}`);
+  if (name.endsWith('-addon')) await lives(name, command, directory, count);
+}
+
+/** What ends while datagrams come: sockets, workers, the process. */
+async function lives(name, command, directory, count) {
+  const wait = /^(present|node)/.test(name) ? 'libuv' : 'thread';
+  for (const [what, code] of [
+    ['close', 0],
+    ['worker', 0],
+    ['exit', 7],
+  ]) {
+    const life = new Child(command, directory, ['life.mjs', what, wait]);
+    const ended = await life.ended;
+    count(`addon of ${name}`, `survives ${what}`, ended === code ? undefined : `${ended}: ${life.errorText}`);
+  }
 }
 
 async function pair({ dialler, listener, all, directory, urls, number }, count) {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { bundleLife } from '../bindings/node/addon/program.mjs';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = dirname(dirname(HERE));
@@ -39,5 +40,6 @@ export async function createProject() {
     external: ['@peculiar/x509'],
     logLevel: 'warning',
   });
+  await bundleLife(directory);
   return { directory, tarball, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }

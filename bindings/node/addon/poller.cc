@@ -292,8 +292,11 @@ void Poller::call(Napi::Env env, const Napi::FunctionReference& function, std::i
   const Napi::HandleScope scope(env);
   // Not by the wrapper: in a worker that is being ended nothing can be called, and it would end the process over that.
   napi_value callee, global;
-  if (napi_get_reference_value(env, function, &callee) != napi_ok || callee == nullptr || napi_get_global(env, &global) != napi_ok) return;
-  if (napi_make_callback(env, nullptr, global, callee, arguments.size(), arguments.begin(), nullptr) == napi_ok) return;
+  // Deno writes the answer in any case.
+  napi_value answer;
+  if (napi_get_reference_value(env, function, &callee) != napi_ok || callee == nullptr) return;
+  if (napi_get_global(env, &global) != napi_ok) return;
+  if (napi_make_callback(env, nullptr, global, callee, arguments.size(), arguments.begin(), &answer) == napi_ok) return;
   napi_value error;
   bool is_pending = false;
   if (napi_is_exception_pending(env, &is_pending) != napi_ok || !is_pending) return;
