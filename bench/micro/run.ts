@@ -1,4 +1,5 @@
 /** Runs the measurements that are wanted, in whatever runtime this is. */
+import { addon } from './addon.ts';
 import { aead } from './aead.ts';
 import { EFFORT, type Effort, type Measurement, type Running } from './contest.ts';
 import { crc } from './crc.ts';
@@ -25,7 +26,7 @@ export interface Measured {
   readonly rows: readonly Row[];
 }
 
-const GROUPS: readonly (() => Measurement[])[] = [size, aead, receive, crc, routes, packet, timing];
+const GROUPS: readonly (() => Measurement[])[] = [size, aead, receive, crc, routes, packet, addon, timing];
 
 /** @param say - Is told the names of the rows whose turn it is. */
 export async function run({ only, isQuick }: Selection, say: (line: string) => void): Promise<Measured> {

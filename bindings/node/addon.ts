@@ -14,8 +14,6 @@ const VERSION = 1;
 const BUILT = 'addon/build/Release/pilotwire.node';
 /** From the source, and from the bundles in dist/ and the folders below it. */
 const PLACES = [`./${BUILT}`, `../bindings/node/${BUILT}`, `../../bindings/node/${BUILT}`];
-/** What the C library is not told by `process.platform`; the packages are for the usual one. */
-const PLATFORM = `${process.platform}-${process.arch}`;
 
 /** What the addon exports. */
 export interface Addon {
@@ -100,7 +98,7 @@ export function reasonOf(found: FoundAddon | undefined): string {
 
 function packaged(require: NodeJS.Require): string | undefined {
   try {
-    return require.resolve(`@pilotwire/addon-${PLATFORM}`);
+    return require.resolve(`@pilotwire/addon-${process.platform}-${process.arch}`);
   } catch {
     return undefined;
   }

@@ -4,8 +4,6 @@
 #pragma once
 #include <immintrin.h>
 
-#include <cstring>
-
 #include "gcm.h"
 
 namespace pilotwire {
@@ -39,39 +37,26 @@ inline __m128i crc_fold(__m128i state, __m128i factors, __m128i next) {
 
 inline __m128i crc_load(const uint8_t* at) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)); }
 
-inline void wipe_vectors(uint8_t (&bytes)[32]) {
-  _mm_store_si128(reinterpret_cast<__m128i*>(bytes), _mm_setzero_si128());
-  _mm_store_si128(reinterpret_cast<__m128i*>(bytes + 16), _mm_setzero_si128());
-  asm volatile("" : : "r"(bytes) : "memory");
+// From the middle on: as they are. Sixteen bytes from further in front move a block up, from further behind down.
+alignas(64) constexpr uint8_t kSlide[48] = {
+    128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128,
+    0,   1,   2,   3,   4,   5,   6,   7,   8,   9,   10,  11,  12,  13,  14,  15,
+    128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128,
+};
+
+// The first 16 + `odd` bytes of a message as one block, all in registers.
+inline __m128i crc32_start(const uint8_t* data, size_t odd) {
+  // What a register begins with is XORed to the first four bytes, of which some may stand behind the odd ones.
+  const __m128i begin = _mm_cvtsi32_si128(-1);
+  const __m128i front = _mm_shuffle_epi8(_mm_xor_si128(crc_load(data), begin), crc_load(kSlide + odd));
+  const __m128i back = _mm_xor_si128(crc_load(data + odd), _mm_shuffle_epi8(begin, crc_load(kSlide + 16 + odd)));
+  return crc_fold(front, crc_factors<128>(), back);
 }
 
-inline uint32_t crc32_folded(const uint8_t* data, size_t length) {
+// The rest, whole blocks, and the CRC of all.
+inline uint32_t crc32_end(__m128i state, const uint8_t* data, size_t length) {
   const __m128i by_one = crc_factors<128>();
-  const size_t odd = length % 16;
-  alignas(16) uint8_t head[32] = {};
-  std::memcpy(head + 16 - odd, data, 16 + odd);
-  uint32_t start;
-  std::memcpy(&start, head + 16 - odd, 4);
-  start = ~start;
-  std::memcpy(head + 16 - odd, &start, 4);
-  __m128i state = crc_fold(crc_load(head), by_one, crc_load(head + 16));
-  data += 16 + odd;
-  length -= 16 + odd;
-  if (length >= 48 + 64) {
-    const __m128i by_four = crc_factors<4 * 128>();
-    __m128i second = crc_load(data), third = crc_load(data + 16), fourth = crc_load(data + 32);
-    data += 48;
-    length -= 48;
-    for (; length >= 64; length -= 64, data += 64) {
-      state = crc_fold(state, by_four, crc_load(data));
-      second = crc_fold(second, by_four, crc_load(data + 16));
-      third = crc_fold(third, by_four, crc_load(data + 32));
-      fourth = crc_fold(fourth, by_four, crc_load(data + 48));
-    }
-    state = crc_fold(crc_fold(crc_fold(state, by_one, second), by_one, third), by_one, fourth);
-  }
   for (; length > 0; length -= 16, data += 16) state = crc_fold(state, by_one, crc_load(data));
-
   const __m128i word = _mm_set_epi32(0, 0, 0, -1);
   state = _mm_xor_si128(_mm_clmulepi64_si128(state, by_one, 0x10), _mm_srli_si128(state, 8));
   constexpr long long half = static_cast<long long>(crc_power(64));
@@ -82,8 +67,29 @@ inline uint32_t crc32_folded(const uint8_t* data, size_t length) {
       _mm_set_epi64x(static_cast<long long>(kCrcQuotient), static_cast<long long>(kCrcPolynomial));
   const __m128i quotient = _mm_clmulepi64_si128(_mm_and_si128(state, word), barrett, 0x10);
   const __m128i remainder = _mm_xor_si128(state, _mm_clmulepi64_si128(_mm_and_si128(quotient, word), barrett, 0x00));
-  wipe_vectors(head);
   return ~static_cast<uint32_t>(_mm_extract_epi32(remainder, 1));
+}
+
+inline uint32_t crc32_folded(const uint8_t* data, size_t length) {
+  const __m128i by_one = crc_factors<128>();
+  const size_t odd = length % 16;
+  __m128i first = crc32_start(data, odd);
+  data += 16 + odd;
+  length -= 16 + odd;
+  if (length >= 48 + 64) {
+    const __m128i by_four = crc_factors<4 * 128>();
+    __m128i second = crc_load(data), third = crc_load(data + 16), fourth = crc_load(data + 32);
+    data += 48;
+    length -= 48;
+    for (; length >= 64; length -= 64, data += 64) {
+      first = crc_fold(first, by_four, crc_load(data));
+      second = crc_fold(second, by_four, crc_load(data + 16));
+      third = crc_fold(third, by_four, crc_load(data + 32));
+      fourth = crc_fold(fourth, by_four, crc_load(data + 48));
+    }
+    first = crc_fold(crc_fold(crc_fold(first, by_one, second), by_one, third), by_one, fourth);
+  }
+  return crc32_end(first, data, length);
 }
 
 }  // namespace

@@ -90,9 +90,44 @@ struct Vaes {
   }
 };
 
+// Sixteen blocks at a time, then as crc32_folded does it.
+inline __m512i fold_four(__m512i state, __m512i factors, __m512i next) {
+  const __m512i low = _mm512_clmulepi64_epi128(state, factors, 0x00);
+  const __m512i high = _mm512_clmulepi64_epi128(state, factors, 0x11);
+  return _mm512_ternarylogic_epi64(low, high, next, 0x96);
+}
+
+uint32_t crc32_wide(const uint8_t* data, size_t length) {
+  const size_t odd = length % 16;
+  if (length < 16 + odd + 512) return crc32_folded(data, length);
+  const __m128i head = crc_fold(crc32_start(data, odd), crc_factors<128>(), _mm_setzero_si128());
+  data += 16 + odd;
+  length -= 16 + odd;
+  __m512i a = _mm512_xor_si512(_mm512_loadu_si512(data), _mm512_zextsi128_si512(head));
+  __m512i b = _mm512_loadu_si512(data + 64), c = _mm512_loadu_si512(data + 128), d = _mm512_loadu_si512(data + 192);
+  data += 256;
+  length -= 256;
+  const __m512i by_sixteen = _mm512_broadcast_i32x4(crc_factors<16 * 128>());
+  for (; length >= 256; length -= 256, data += 256) {
+    a = fold_four(a, by_sixteen, _mm512_loadu_si512(data));
+    b = fold_four(b, by_sixteen, _mm512_loadu_si512(data + 64));
+    c = fold_four(c, by_sixteen, _mm512_loadu_si512(data + 128));
+    d = fold_four(d, by_sixteen, _mm512_loadu_si512(data + 192));
+  }
+  const __m512i by_four = _mm512_broadcast_i32x4(crc_factors<4 * 128>());
+  a = fold_four(fold_four(fold_four(a, by_four, b), by_four, c), by_four, d);
+  for (; length >= 64; length -= 64, data += 64) a = fold_four(a, by_four, _mm512_loadu_si512(data));
+  const __m128i by_one = crc_factors<128>();
+  __m128i state = _mm512_castsi512_si128(a);
+  state = crc_fold(state, by_one, _mm512_extracti32x4_epi32(a, 1));
+  state = crc_fold(state, by_one, _mm512_extracti32x4_epi32(a, 2));
+  state = crc_fold(state, by_one, _mm512_extracti32x4_epi32(a, 3));
+  return crc32_end(state, data, length);
+}
+
 }  // namespace
 
-const Kernel kVaesKernel = {"vaes", Gcm<Vaes>::expand, Gcm<Vaes>::seal, Gcm<Vaes>::open, crc32_folded};
+const Kernel kVaesKernel = {"vaes", Gcm<Vaes>::expand, Gcm<Vaes>::seal, Gcm<Vaes>::open, crc32_wide};
 
 }  // namespace pilotwire
 
