@@ -1,4 +1,4 @@
-// `npm run test:addon-asan`: the addon under AddressSanitizer and UndefinedBehaviorSanitizer, through its tests, those of the
+// `npm run test:asan`: the addon under AddressSanitizer and UndefinedBehaviorSanitizer, through its tests, those of the
 // engine, and the program that opens, floods, closes, exits and ends workers. Any report is a failure.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
