@@ -4,7 +4,7 @@
  */
 import type { Files, Host, Link, LinkHandler, LinkTarget } from '../../src/carrier/host.ts';
 import { PilotError } from '../../src/errors.ts';
-import type { FoundAddon } from '../node/addon.ts';
+import { type FoundAddon, findAddon } from '../node/addon.ts';
 
 const NET = '--allow-net';
 const FILES = '--allow-read --allow-write';
@@ -12,14 +12,19 @@ const FILES = '--allow-read --allow-write';
 /** What of Deno is used here. */
 declare const Deno: {
   readonly permissions: {
+    querySync(what: { readonly name: string; readonly variable?: string }): { readonly state: string };
     /** Asks the user where there is one to ask. */
     request(what: { readonly name: 'net'; readonly host: string }): Promise<{ readonly state: string }>;
   };
 };
 
-/** Deno ends with a fault when it ends while the addon's thread waits. */
+/** The addon, where Deno allows it without a question: it is nothing that anybody would want to be asked for. */
 export function findAllowedAddon(): FoundAddon {
-  return 'not in Deno yet';
+  const isAllowed = (name: string): boolean => Deno.permissions.querySync({ name }).state === 'granted';
+  const missing = ['ffi', 'read'].find((name) => !isAllowed(name));
+  if (missing !== undefined) return `needs --allow-${missing}`;
+  const { state } = Deno.permissions.querySync({ name: 'env', variable: 'PILOTWIRE_ADDON' });
+  return state === 'granted' ? findAddon() : findAddon('');
 }
 
 /** The same host, with errors that say what to add to the command line. */

@@ -24,15 +24,15 @@ const PAIRS = [
   ['bun-addon', 'deno-addon'],
 ];
 /** Runtimes that are tested with the addon, too, where it is built. */
-const WITH_ADDON = ['present', 'node-20', 'node-latest', 'bun'];
+const WITH_ADDON = ['present', 'node-20', 'node-latest', 'deno', 'bun'];
 /** What `stats().host` is to say. */
 const HOSTS = {
-  deno: /^deno \S+ dgram \(addon: not in Deno yet\)$/,
-  'deno-net': /^deno \S+ listenDatagram \(addon: not in Deno yet\)$/,
+  deno: /^deno \S+ dgram \(addon: not built\)$/,
+  'deno-net': /^deno \S+ listenDatagram \(addon: not built\)$/,
   bun: /^bun \S+ dgram \(addon: not built\)$/,
 };
 const NODE_HOST = /^node \S+ dgram \(addon: not built\)$/;
-const ADDON_HOST = /^(node|bun) \S+ addon$/;
+const ADDON_HOST = /^(node|deno|bun) \S+ addon$/;
 /** At a time; each is two processes that work hard in turns. */
 const AT_ONCE = 2;
 /** The rendezvous outlives them all. */
