@@ -260,6 +260,10 @@ void Poller::ended() {
 }
 
 void Poller::ready(Napi::Env env) {
+  // Held until this is over: with the last socket the object loses what kept it, and a collector may run at any time.
+  const Napi::HandleScope scope(env);
+  const Napi::Object self = Value();
+  if (self.IsEmpty()) return;
   epoll_event events[kEvents];
   const int count = epoll_wait(epoll_, events, kEvents, 0);
   for (int i = 0; i < count; ++i) {
