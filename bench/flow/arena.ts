@@ -1,4 +1,5 @@
 /** Where contestants meet: this machine's loopback, or two namespaces. And the two processes of each of them. */
+import { resolve } from 'node:path';
 import { note } from '../micro/absent.ts';
 import { BROKER_OF, type Broker, startBroker } from './brokers.ts';
 import type { Place, ServiceAddress } from './channel.ts';
@@ -25,6 +26,8 @@ export class Pairing {
   readonly server: Worker;
   readonly client: Worker;
   readonly #broker: Broker | undefined;
+  /** A folder, for ours. */
+  readonly #profiles: string | undefined;
 
   private constructor(parts: {
     name: string;
@@ -32,12 +35,14 @@ export class Pairing {
     server: Worker;
     client: Worker;
     broker?: Broker | undefined;
+    profiles: string | undefined;
   }) {
     this.name = parts.name;
     this.version = parts.version;
     this.server = parts.server;
     this.client = parts.client;
     this.#broker = parts.broker;
+    this.#profiles = parts.profiles;
   }
 
   /** Starts one. @returns Undefined, and a note in `absent`, for one that cannot run here. */
@@ -63,7 +68,7 @@ export class Pairing {
     const broker =
       kind === undefined ? undefined : await startBroker(kind, { host, namespace: network?.server.namespace });
     if (broker !== undefined) opened.push(broker);
-    const setting = { env: variant?.env ?? {}, profiles: variant === undefined ? undefined : arena.profiles };
+    const setting = { env: variant?.env ?? {} };
     const server = new Worker({ ...setting, namespace: network?.server.namespace });
     const client = new Worker({ ...setting, namespace: network?.client.namespace });
     opened.push(server, client);
@@ -81,13 +86,27 @@ export class Pairing {
       known ||= facts;
       await joined(client, { ...place, pair }, address);
     }
-    return new Pairing({ name, version: known, server, client, broker });
+    const profiles = variant === undefined ? undefined : arena.profiles;
+    return new Pairing({ name, version: known, server, client, broker, profiles });
   }
 
   /** Seconds of processor time of all that work for this contestant. */
   cpuSeconds(): number {
     const pids = [this.server.pid, this.client.pid, ...(this.#broker === undefined ? [] : [this.#broker.pid])];
     return pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0);
+  }
+
+  /** Does it, and where that was asked for writes what both processes did meanwhile; the last one of a name is kept. */
+  async profiled<T>(what: string, work: () => Promise<T>): Promise<T> {
+    if (this.#profiles === undefined) return await work();
+    const both = { server: this.server, client: this.client };
+    for (const worker of Object.values(both)) await worker.ask('startProfile', undefined);
+    const result = await work();
+    for (const [role, worker] of Object.entries(both)) {
+      const file = `${this.name} ${what} ${role}`.replace(/\W+/g, '-');
+      await worker.ask('endProfile', { file: `${resolve(this.#profiles)}/${file}.cpuprofile` });
+    }
+    return result;
   }
 
   async close(): Promise<void> {

@@ -81,7 +81,7 @@ export async function race(
       for (let i = 0; i < pairings.length; i++) {
         const pairing = pairings[(i + turn) % pairings.length]!;
         await attempt(one, pairing, async () => {
-          const samples = await one.run(pairing);
+          const samples = await pairing.profiled(one.name, () => one.run(pairing));
           const entry = entryOf(results.get(one)!, pairing);
           entry.samples.push(...samples);
           entry.medians.push(median(samples));

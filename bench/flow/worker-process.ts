@@ -14,8 +14,6 @@ export interface Setting {
   /** A network namespace; undefined: this one. */
   readonly namespace?: string | undefined;
   readonly env?: Readonly<Record<string, string>>;
-  /** A folder for profiles of the processor. */
-  readonly profiles?: string | undefined;
 }
 
 /** A process that runs worker.ts. */
@@ -24,9 +22,8 @@ export class Worker {
   readonly #waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
   #ids = 0;
 
-  constructor({ namespace, env = {}, profiles }: Setting) {
-    const flags = profiles === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profiles];
-    this.#child = start([...inside(namespace), process.execPath, ...flags, WORKER], { env, ipc: true });
+  constructor({ namespace, env = {} }: Setting) {
+    this.#child = start([...inside(namespace), process.execPath, WORKER], { env, ipc: true });
     this.#child.on('message', ({ id, value, error }: { id: number; value?: never; error?: string }) => {
       const waiter = this.#waiting.get(id);
       this.#waiting.delete(id);
@@ -67,7 +64,7 @@ export class Worker {
   async close(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const gone = new Promise((resolve) => this.#child.once('exit', resolve));
-    // Ends by itself, so that a profile is written.
+    // Then it ends by itself.
     this.#child.disconnect();
     await gone;
   }
