@@ -9,7 +9,9 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { buildAddon } from '../bindings/node/addon/build.mjs';
 import { bundle as bundlePackage, wasm } from '../build.mjs';
+import { mayInstall } from '../test/runtime/debian.mjs';
 import { CACHE, install } from './install.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -122,6 +124,8 @@ async function page() {
 }
 
 async function flow() {
+  const { missing } = buildAddon({ mayInstall: mayInstall() });
+  if (missing !== undefined) process.stderr.write(`*** without addon: ${missing}\n`);
   const entryPoints = { flow: 'bench/flow/index.ts', 'flow-worker': 'bench/flow/worker.ts' };
   await build({ ...OPTIONS, entryPoints, platform: 'node', external: ['@peculiar/x509'] });
 }

@@ -79,7 +79,10 @@ if (options.isList) {
 const folder = mkdtempSync(join(tmpdir(), 'pilotwire-flow-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const measured = await rows(folder);
-if (measured.length === 0) throw new Error(`No row: none has a name like ${options.wanted}, or none could run here`);
+if (measured.length === 0) {
+  say([`No row: none has a name like ${options.wanted}, or none could run here`, ...absent].join('\n'));
+  process.exit(1);
+}
 const recording: Recording = {
   commit: commitName(SOURCES),
   machine: machineName(),

@@ -25,7 +25,7 @@ export function load(): Group {
     names: () => [...PAIRS, `${MOST_PAIRS}÷1`].flatMap((pairs) => WHAT.map((what) => nameOf(pairs, what))),
     async run(run) {
       const rows: Row[] = [];
-      for (const pairs of PAIRS) {
+      for (const pairs of PAIRS.filter((each) => isWanted(run, each))) {
         const names = [...run.subjects, ...PEERS.filter((name) => run.peers.includes(name))];
         rows.push(
           ...(await within(
@@ -42,6 +42,13 @@ export function load(): Group {
       return [...rows, ...WHAT.flatMap((what) => scaling(rows, what))];
     },
   };
+}
+
+/** Whether a row of so many pairs is wanted, or one for which these are compared. */
+function isWanted({ wanted }: Run, pairs: number): boolean {
+  const isCompared = pairs === 1 || pairs === MOST_PAIRS;
+  const names = [pairs, ...(isCompared ? [`${MOST_PAIRS}÷1`] : [])];
+  return names.some((each) => WHAT.some((what) => wanted.test(nameOf(each, what))));
 }
 
 function races({ subjects, effort }: Run, pairs: number): Race[] {

@@ -47,7 +47,7 @@ async function measured({ effort, say }: Run, { certificate, key }: Arena, name:
     const [rendezvous] = String(front).split(' ') as [string];
     const server = await worker();
     const { address, facts } = await server.ask('serve', { ...place, rendezvous });
-    if (mark !== undefined && !facts.includes(mark)) throw new Error(`this build has none: it is ${facts}`);
+    if (mark?.test(facts) === false) throw new Error(`this is ${facts}`);
     const crowd: Worker[] = [];
     for (let i = 0; i < PROCESSES; i++) crowd.push(await worker());
     const join = async (agents: number): Promise<void> => {

@@ -8,10 +8,10 @@ import type { Agent, Connection } from '../../bindings/node/index.ts';
 import type * as Server from '../../bindings/node/server.ts';
 import { type Channel, type Client, type Contestant, Gate, type Place, type ServiceAddress } from './channel.ts';
 
-/** Ways to run the package. `mark` is in what an agent says of itself when it runs so. */
+/** Ways to run the package. `mark` fits what an agent says of itself when it runs so. */
 export const VARIANTS: readonly Variant[] = [
   { name: 'js', env: { PILOTWIRE_ADDON: '0' } },
-  { name: 'addon', env: { PILOTWIRE_ADDON: '1' }, mark: 'addon' },
+  { name: 'addon', env: { PILOTWIRE_ADDON: '' }, mark: /^node \S+ addon/ },
 ];
 
 /** One of them. */
@@ -19,7 +19,7 @@ export interface Variant {
   readonly name: string;
   /** Of the processes that it runs in. */
   readonly env: Readonly<Record<string, string>>;
-  readonly mark?: string;
+  readonly mark?: RegExp;
 }
 
 const PORT = 1000;

@@ -40,6 +40,8 @@ export interface Requests {
 const BREATH_MS = 5;
 /** Agents that start at the same time: from one address an agent takes four at a time that it has to look up. */
 const AT_ONCE = 1;
+/** For registration, among thousands. */
+const START_MS = 120_000;
 /** Strangers share budgets, so in a crowd some are not heard at first. */
 const ATTEMPTS = 4;
 
@@ -95,8 +97,7 @@ const HANDLERS: {
     const [url, , nodeId] = address.split(' ') as [string, string, string];
     for (let i = 0; i < agents; i += AT_ONCE) {
       const some = Array.from({ length: Math.min(AT_ONCE, agents - i) }, async () => {
-        const agent = await started(place, url, {});
-        await befriended(agent, nodeId);
+        await befriended(await started(place, url, { timeoutMs: START_MS }), nodeId);
       });
       await Promise.all(some);
     }
@@ -150,10 +151,15 @@ interface Request {
 
 process.on('message', async ({ id, name, options }: Request) => {
   try {
-    process.send!({ id, value: await HANDLERS[name](options) });
+    answer({ id, value: await HANDLERS[name](options) });
   } catch (error) {
-    process.send!({ id, error: String((error as Error)?.message ?? error) });
+    answer({ id, error: String((error as Error)?.message ?? error) });
   }
 });
+function answer(message: { id: number; value?: unknown; error?: string }): void {
+  // Who does not listen any more has ended us already.
+  process.send!(message, undefined, undefined, () => {});
+}
+
 // The parent is gone, or wants us gone.
 process.on('disconnect', () => process.exit(0));

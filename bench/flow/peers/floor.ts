@@ -9,8 +9,8 @@ import { BATCH, OVERHEAD, PAYLOAD_OFFSET, RECORD_WORDS, RX, STATUS, TX } from '.
 import type { Channel, Contestant } from '../channel.ts';
 
 const BUFFER_BYTES = 4 << 20;
-/** IPv4 and UDP headers in 1 500 bytes; on loopback what the engine's largest transmit slots hold. */
-const SEGMENT = { net: 1_500 - 28 - OVERHEAD, lo: 8_192 };
+/** IPv4 and UDP headers in 1 500 bytes; on loopback half of what bulk comes in. */
+const SEGMENT = { net: 1_500 - 28 - OVERHEAD, lo: 32_768 };
 const STREAM = 0x201;
 const HELLO = 8;
 const CLIENT = { nodeId: 1, prefix: 0x1111_1111 };
