@@ -15,6 +15,7 @@ import type { Datagram } from './core/outbox.ts';
 import type { Profile } from './core/registration.ts';
 import { BridgeSocket, type WebRoad } from './driver/bridge-socket.ts';
 import type { MeetingRoom, Meetings } from './driver/meeting.ts';
+import { runJob } from './driver/run-job.ts';
 import { type ErrorCode, PilotError } from './errors.ts';
 import { WEB_PATH } from './wire/compat.ts';
 
@@ -147,7 +148,7 @@ export class Driver {
       autoApprove,
       congestionControl,
       transport,
-      ...(socket?.datagramBytes === undefined ? {} : { datagramBytes: (to) => socket.datagramBytes?.(to) ?? 0 }),
+      datagramBytes: socket?.datagramBytes?.bind(socket),
     };
     this.endpoint = new Endpoint(endpoint);
     if (room.loaded !== undefined) this.#meet(room.loaded);
@@ -410,7 +411,7 @@ export class Driver {
   #runJob(now: Millis, id: number, job: Job): void {
     let result: JobResult | Promise<JobResult>;
     try {
-      result = this.#execute(job);
+      result = runJob(this.#shared.host.jobs, job);
     } catch {
       // An operation that the runtime refuses is a failed one; what failed is counted where it was asked for.
       result = undefined;
@@ -426,26 +427,6 @@ export class Driver {
       this.flush();
     };
     result.then(finish, () => finish(undefined));
-  }
-
-  #execute(job: Job): JobResult | Promise<JobResult> {
-    const { jobs } = this.#shared.host;
-    switch (job.kind) {
-      case 'sign':
-        return jobs.sign(job.identity, job.message);
-      case 'verify':
-        return jobs.verify(job.publicKey, job.message, job.signature);
-      case 'createExchange': {
-        const made = jobs.createExchange(job.random);
-        job.random.fill(0);
-        return made;
-      }
-      case 'agree':
-        return jobs.agree(job.exchange, job.peerKey, job.info);
-      case 'forget':
-        jobs.forget(job.handle);
-        return undefined;
-    }
   }
 
   #openLink(): void {

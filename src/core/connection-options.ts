@@ -75,6 +75,14 @@ export interface ConnectionStats {
   readonly drops: Readonly<ConnectionDrops>;
 }
 
+/** Totals of the sending half; they only rise. */
+export interface SenderCounters {
+  retransmits: number;
+  timeouts: number;
+  lossEpisodes: number;
+  probes: number;
+}
+
 /** Segments, or parts of them, that were not used. */
 export interface ConnectionDrops {
   /** Not for this state. */

@@ -23,6 +23,11 @@ const LADDER: readonly Bytes[] = [1_420, 1_460, 1_492, 1_500, 9_000, 16_384].map
 const PROBE_MS: Millis = 1_000;
 /** PMTU_RAISE_TIMER (RFC 8899 §5.1.1). */
 const RAISE_MS: Millis = 600_000;
+/**
+ * After large segments got lost, where the host itself says that they pass: there a peer that stood still for a moment
+ * looks the same.
+ */
+const BLACK_HOLE_MS: Millis = 5_000;
 /** Probes of the largest size where the host itself says that it passes; elsewhere one of each. */
 const MAX_PROBES = 3;
 /** What every Ethernet carries. Above it a host's own word is needed: without it a probe may pass in fragments. */
@@ -116,6 +121,7 @@ export class PathMtu {
   /** Large segments get lost (RFC 8899 §4.3): back to the base, and no search for a while. */
   handleBlackHole(now: Millis): void {
     this.#finish(now, BASE_SEGMENT);
+    if (this.#isKnownWhole) this.#at = now + BLACK_HOLE_MS;
   }
 
   /** The peer is elsewhere now: nothing is known of the path. */

@@ -134,13 +134,17 @@ export class Peer {
     return this.mtu === undefined || this.path.isRelayed ? BASE_SEGMENT : this.mtu.segmentBytes;
   }
 
+  /** Whether it can be found out now if larger segments than the present ones would pass. */
+  get isSizeOpen(): boolean {
+    const bits = this.capabilities?.bits ?? 0;
+    return (bits & CAPABILITY.pathMtu) !== 0 && !this.path.isRelayed && this.mtu?.isSettled !== true;
+  }
+
   /** Full segments go straight to the peer: find out whether larger ones would. @returns Whether it has something to send. */
   wantLarger(now: Millis, datagramBytes: Bytes): boolean {
-    const { capabilities } = this;
-    if (capabilities === undefined || (capabilities.bits & CAPABILITY.pathMtu) === 0 || this.path.isRelayed)
-      return false;
+    if (!this.isSizeOpen) return false;
     this.mtu ??= new PathMtu();
-    return this.mtu.want(now, datagramBytes, capabilities.segmentBytes);
+    return this.mtu.want(now, datagramBytes, this.capabilities!.segmentBytes);
   }
 
   /** Keeps a datagram until there is a key. @returns False when full. */

@@ -32,7 +32,7 @@ export interface EndpointOptions {
   /** Default `udp`. */
   readonly transport?: Transport;
   /** The largest datagram that leaves whole towards a host, as far as the runtime knows. Default: what Ethernet carries. */
-  readonly datagramBytes?: (host: string) => Bytes;
+  readonly datagramBytes?: ((host: string) => Bytes) | undefined;
 }
 
 /** The parts that are there from the start. */

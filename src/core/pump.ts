@@ -163,8 +163,9 @@ export class Pump {
   }
 
   #wantLarger(now: Millis, peer: Peer, path: number): void {
+    // The runtime may have to look at its interfaces: it is asked only when a probe is to follow.
+    if (!peer.isSizeOpen) return;
     const { datagramBytes, paths } = this.#parts;
-    if (peer.mtu?.isSettled === true) return;
     if (peer.wantLarger(now, datagramBytes(paths.host(path)))) this.#peers.touch(peer);
   }
 

@@ -8,10 +8,12 @@ import { seqDiff } from '../wire/packet.ts';
 import { looksLikeSack, SACK_MAX_BLOCKS, sackLength } from '../wire/sack.ts';
 import { type BufferPool, ByteRing } from './buffer.ts';
 import { type AckSample, type CongestionControl, createAckSample } from './congestion.ts';
+import type { SenderCounters } from './connection-options.ts';
 import { Flight } from './flight.ts';
 import { Pacer } from './pacer.ts';
 import { WINDOW_UNIT } from './receive.ts';
 import { Rtt } from './rtt.ts';
+import { TailProbe } from './tail-probe.ts';
 import { WindowProbe } from './window-probe.ts';
 
 /** DP 5.15: retransmissions by the timer without progress, before the connection is given up. */
@@ -21,10 +23,6 @@ const MAX_ATTEMPTS_TO_OWN = 20;
 const MAX_RTO_TO_OWN: Millis = 3_000;
 /** RFC 5681 §3.2. */
 const DUPLICATES_FOR_LOSS = 3;
-/** Tail-loss probe (RFC 8985 §7.2): what peers may delay an ACK; DP 5.9: up to 40 ms for a single segment. */
-const SINGLE_DELAY_MS: Millis = 45;
-const DELAY_MS: Millis = 7;
-
 const NEVER = Number.POSITIVE_INFINITY;
 /** `S` */
 const FIRST_OF_SACK = 0x53;
@@ -41,14 +39,6 @@ export interface SenderOptions {
   readonly writableMostBytes: Bytes;
 }
 
-/** Totals; they only rise. */
-export interface SenderCounters {
-  retransmits: number;
-  timeouts: number;
-  lossEpisodes: number;
-  probes: number;
-}
-
 /** Sending half. */
 export class Sender {
   readonly flight: Flight = new Flight();
@@ -58,6 +48,7 @@ export class Sender {
   readonly #ring: ByteRing;
   readonly #pacer: Pacer;
   readonly #probe: WindowProbe = new WindowProbe();
+  readonly #tail: TailProbe = new TailProbe();
   readonly #initialSeq: number;
   #segmentBytes: Bytes;
   readonly #writableBytes: Bytes;
@@ -80,11 +71,9 @@ export class Sender {
   #progressAt: Millis = Number.NEGATIVE_INFINITY;
   /** Offset of a segment to send again whatever the windows say, -1 without one. */
   #urgent = -1;
-  #hasTailProbed = false;
   #isStarved = false;
   #isExhausted = false;
   #rtoAt: Millis = NEVER;
-  #tailAt: Millis = NEVER;
   #paceAt: Millis = NEVER;
   readonly #sample: AckSample = createAckSample();
 
@@ -254,7 +243,8 @@ export class Sender {
   }
 
   pollTimeout(): Millis {
-    return Math.min(this.#rtoAt, this.#tailAt, this.#probe.pollTimeout(), this.#paceAt, this.flight.reorderAt);
+    const asksAt = Math.min(this.#tail.pollTimeout(), this.#probe.pollTimeout());
+    return Math.min(asksAt, this.#rtoAt, this.#paceAt, this.flight.reorderAt);
   }
 
   handleTimeout(now: Millis): void {
@@ -265,9 +255,7 @@ export class Sender {
       const before = this.flight.bytesInFlight;
       if (this.flight.detectLoss(now, this.rtt) > 0) this.#onLoss(now, before);
     }
-    if (this.#tailAt <= now) {
-      this.#tailAt = NEVER;
-      this.#hasTailProbed = true;
+    if (this.#tail.take(now)) {
       const newest = this.flight.newestInFlight();
       if (newest >= 0) {
         this.#urgent = this.flight.start(newest);
@@ -296,7 +284,7 @@ export class Sender {
     this.#next += length;
     this.#probe.isBeyondAllowed = false;
     this.#sent(now, length);
-    if (!this.#hasTailProbed) this.#armTail(now);
+    this.#armTail(now);
     return i;
   }
 
@@ -323,7 +311,8 @@ export class Sender {
     this.#una = this.#end;
     this.#next = this.#end;
     this.#ring.release();
-    this.#rtoAt = this.#tailAt = this.#paceAt = NEVER;
+    this.#rtoAt = this.#paceAt = NEVER;
+    this.#tail.disarm();
     this.#urgent = -1;
     this.#probe.clear();
   }
@@ -335,7 +324,7 @@ export class Sender {
     if (una === this.#end) this.#ring.yield();
     this.#progressAt = now;
     this.#attempts = 0;
-    this.#hasTailProbed = false;
+    this.#tail.renew();
     this.#rtoAt = this.flight.count > 0 && this.#window > 0 ? now + this.rtt.rto : NEVER;
     this.#armTail(now);
   }
@@ -358,7 +347,7 @@ export class Sender {
     }
     if (hasLost) this.#onLoss(now, before);
     if (flight.count === 0) {
-      this.#tailAt = NEVER;
+      this.#tail.disarm();
       this.#rtoAt = NEVER;
     }
   }
@@ -376,7 +365,7 @@ export class Sender {
     if (windowSegments === 0) {
       if (!wasClosed) this.#probe.rewind();
       this.#rtoAt = NEVER;
-      this.#tailAt = NEVER;
+      this.#tail.disarm();
       this.#probe.start(now);
       return;
     }
@@ -395,7 +384,7 @@ export class Sender {
     this.#recover = this.#next;
     this.#hasTimedOut = false;
     this.#isRepairForced = true;
-    this.#tailAt = NEVER;
+    this.#tail.disarm();
     this.counters.lossEpisodes += 1;
     this.flight.noteEpisode();
     this.control.onLoss(now, before);
@@ -416,7 +405,7 @@ export class Sender {
     this.#hasTimedOut = true;
     this.#isRepairForced = true;
     this.#urgent = -1;
-    this.#tailAt = NEVER;
+    this.#tail.disarm();
     this.#rtoAt = now + this.#timeoutMs();
   }
 
@@ -525,12 +514,11 @@ export class Sender {
     return this.#isReference ? timeoutMs : Math.min(timeoutMs, Math.max(MAX_RTO_TO_OWN, this.rtt.rto));
   }
 
-  /** RFC 8985 §7.2: when to ask after the tail of a flight, unless the timeout comes sooner. */
+  /** A flight that is being repaired, or may not grow, has no tail to ask after. */
   #armTail(now: Millis): void {
-    this.#tailAt = NEVER;
-    if (this.flight.count === 0 || this.flight.lost > 0 || !this.rtt.hasSample || this.#window === 0) return;
-    if (this.#una < this.#recover) return;
-    const at = now + 2 * this.rtt.srtt + (this.flight.count === 1 ? SINGLE_DELAY_MS : DELAY_MS);
-    if (at < this.#rtoAt) this.#tailAt = at;
+    const { flight, rtt } = this;
+    const isRepairing = flight.lost > 0 || this.#una < this.#recover;
+    if (flight.count === 0 || isRepairing || !rtt.hasSample || this.#window === 0) this.#tail.disarm();
+    else this.#tail.arm(now, rtt.srtt, flight.count, this.#rtoAt);
   }
 }

@@ -89,6 +89,18 @@ test('late and foreign answers say nothing', () => {
   expect(mtu.segmentBytes).toBe(BASE_SEGMENT);
 });
 
+test('where the host loops back it is tried again soon: a peer that stood still looks like a path that lost them', () => {
+  const mtu = new PathMtu();
+  mtu.want(0, LOOPBACK, OWN);
+  search(mtu, OWN);
+  mtu.handleBlackHole(5_000);
+  expect(mtu.segmentBytes).toBe(BASE_SEGMENT);
+  mtu.handleTimeout(10_000);
+  mtu.want(10_000, LOOPBACK, OWN);
+  search(mtu, OWN, 10_000);
+  expect(mtu.segmentBytes).toBe(OWN);
+});
+
 test('large segments that get lost end it for ten minutes, another path begins anew', () => {
   const mtu = new PathMtu();
   mtu.want(0, ETHERNET, OWN);

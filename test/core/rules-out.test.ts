@@ -168,9 +168,19 @@ describe('what goes out', () => {
     const { departures, staged } = fakeDepartures();
     const parts = { ports: new Ports(0), pool: new BufferPool(), counters: new Counters(), random: () => {} };
     const streams = new Streams(parts);
+    const asked = { count: 0 };
     const made = new Pump({
-      ...{ engine, streams, departures, peers: stub<Peers>({ schedule: () => {} }), paths: stub<Paths>({}) },
-      datagramBytes: () => 1_452,
+      ...{
+        engine,
+        streams,
+        departures,
+        peers: stub<Peers>({ schedule: () => {}, touch: () => {} }),
+        paths: stub<Paths>({ host: () => '198.51.100.2' }),
+      },
+      datagramBytes: () => {
+        asked.count += 1;
+        return 1_452;
+      },
     });
     const fill = (now: number): number => {
       const before = staged.length;
@@ -181,7 +191,7 @@ describe('what goes out', () => {
     const dial = (count: number): void => {
       for (let i = 0; i < count; i++) streams.dial(NOW, peer, { network: 0, port: 1_000 + i });
     };
-    return { pump: made, streams, staged, fill, dial };
+    return { pump: made, streams, staged, fill, dial, asked };
   }
 
   test('at most ten SYNs a second go to a peer of the existing network, all at once to one of ours', () => {
@@ -197,6 +207,21 @@ describe('what goes out', () => {
     const own = pump(fakePeer({ isOwn: true }));
     own.dial(60);
     expect(own.fill(NOW)).toBe(60);
+  });
+
+  test('how large datagrams may be is asked only where a probe is to follow', () => {
+    for (const isSizeOpen of [false, true]) {
+      const t = pump(fakePeer({ isSizeOpen, segmentBytes: 1_152, wantLarger: () => false }));
+      t.dial(1);
+      t.fill(NOW);
+      const [stream] = [...t.streams.all()];
+      const answer = { flags: FLAG.SYN | FLAG.ACK, seq: 0, ack: t.staged[0]!.fields.seq + 1, windowSegments: 512 };
+      stream!.connection.handleSegment(NOW, { ...answer, payloadLength: 0 }, new Uint8Array(0));
+      stream!.connection.write(new Uint8Array(5_000));
+      t.streams.touch(NOW, stream!);
+      t.fill(NOW);
+      expect(t.asked.count > 0).toBe(isSizeOpen);
+    }
   });
 
   test('at most 256 relayed packets leave at once and 4,000 a second behind them', () => {
