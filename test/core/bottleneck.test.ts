@@ -65,6 +65,18 @@ describe('two flows through 20 Mbit/s', () => {
     for (const startMs of [0, 5_000]) expect(fairness(contest(queue, {}, { startMs }))).toBeGreaterThan(0.9);
   });
 
+  test('find what the other leaves', () => {
+    const path = new Path({ seed: 1, rttMs: 30, bytesPerSecond: 20 * MBIT, queue: 1, jitterMs: 0.5 });
+    path.add({ bytes: 10_000_000 });
+    path.add();
+    path.run(20_001);
+    const [first] = path.flows;
+    expect(first!.isDone).toBe(true);
+    const freeMs = Math.ceil(first!.doneMs / 100) * 100 + 3_000;
+    const [, rest] = shares(path, freeMs, freeMs + 5_000, 20 * MBIT);
+    expect(rest).toBeGreaterThan(0.8);
+  });
+
   test.each([0.5, 1, 4])('leave CUBIC a third, with a queue of %f round trips', (queue) => {
     const cubic: CongestionControlName = 'cubic';
     const [ours, theirs] = contest(queue, {}, { congestionControl: cubic }) as [number, number];
@@ -72,6 +84,15 @@ describe('two flows through 20 Mbit/s', () => {
     // Nor does CUBIC take all.
     expect(ours).toBeGreaterThan(0.1);
   });
+});
+
+test('a path that becomes ten times as wide is found to be', () => {
+  const path = new Path({ seed: 1, rttMs: 30, bytesPerSecond: 10 * MBIT, queue: 1, jitterMs: 0.5 });
+  path.add();
+  path.run(5_000);
+  path.there.change({ bytesPerSecond: 100 * MBIT, queueBytes: 375_000 });
+  path.run(13_001);
+  expect(shares(path, 11_000, 13_000, 100 * MBIT)[0]).toBeGreaterThan(0.8);
 });
 
 test('a path of 2 Mbit/s through a queue of half a round trip is used', () => {

@@ -242,6 +242,16 @@ test('a tail that got lost is asked after well before the timeout', () => {
   expect(seen[0]!.at).toBeLessThan(80);
 });
 
+test('a tail is asked after once, however much is sent behind it', () => {
+  const t = established({ rtt: 20, own: true });
+  sent(t, 2 * FULL);
+  const repeated = t.watch(60).map(({ line }) => line.seq);
+  expect(repeated).toEqual([at(1)]);
+  t.write(stream(0, FULL));
+  expect(t.drain()).toHaveLength(1);
+  expect(t.watch(120)).toEqual([]);
+});
+
 test('no sample is taken from an acknowledgement that covers a segment sent twice', () => {
   const t = established({ rtt: 10 });
   const before = t.c.stats();
